@@ -1,0 +1,258 @@
+"""The accelerator's configuration: checked, frozen tables of parameters, read from presets, files and overrides.
+
+A configuration is data first (a preset or a YAML file, then ``key=value`` overrides) and becomes a frozen `Config` in
+one place, so that derived values are always computed after the overrides. Every problem is one `InputError`.
+"""
+
+from __future__ import annotations
+
+import copy
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rtl_models.errors import InputError
+from rtl_models.formats import format_by_name
+from tlm.engines.lut_row_law import LutRowTiming
+from workloads.record import Arithmetic
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ArithmeticConfig(_Table):
+    """Number formats and micro-batch: with `lut.k` and `lut.lanes` the only parameters that change bits."""
+
+    value_format: Literal["binary16", "bfloat16", "binary32"] = "binary16"
+    sum_format: Literal["binary16", "bfloat16", "binary32"] = "binary32"
+    micro_batch: Positive = 8
+
+
+class LutConfig(_Table):
+    """The look-up element of both LUT engines: `k` index bits, `lanes` elements a row (a power of two)."""
+
+    k: Annotated[int, Field(ge=1, le=8)] = 4
+    lanes: Annotated[int, Field(ge=1, le=256)] = 16
+    build_latency_cycles: Positive = 2
+    adder_latency_cycles: Positive = 4
+    tree_registers: bool = True
+    skip_zero_tiles: bool = False
+
+
+class LutEngineConfig(_Table):
+    """One LUT engine: `arrays` of `rows` rows, each with an accumulator memory of `accumulator_depth` positions."""
+
+    arrays: Positive = 3
+    rows: Positive = 64
+    accumulator_depth: Positive = 1024
+
+
+class BackwardEngineConfig(_Table):
+    """The sparse backward engine: `units` with `lanes` multiply-accumulate lanes and `items_in_flight` work items."""
+
+    units: Positive = 192
+    lanes: Positive = 16
+    items_in_flight: Positive = 4
+    channel_tile: Positive = 64
+    adder_latency_cycles: Positive = 4
+    skip_zero_gradients: bool = True
+    skip_inactive_outputs: bool = True
+
+
+class VectorUnitConfig(_Table):
+    """A pipelined vector unit: `width` elements a cycle, the first result after `latency_cycles`."""
+
+    width: Positive
+    latency_cycles: Positive
+
+
+class BuffersConfig(_Table):
+    """Capacities of the on-chip buffers; a tensor that does not fit goes to DRAM."""
+
+    spikes_bytes: Positive = 2 * 2**20
+    weights_bytes: Positive = 4 * 2**20
+    potentials_bytes: Positive = 6 * 2**20
+    gradients_bytes: Positive = 4 * 2**20
+    partial_sums_bytes: Positive = 4 * 2**20
+    output_bytes: Positive = 512 * 2**10
+
+
+class DramConfig(_Table):
+    """DRAM as latency and bandwidth: `channels` channels interleaved every `interleave_bytes`."""
+
+    channels: Positive = 8
+    channel_bytes_per_us: Positive = 32_000
+    latency_ps: NotNegative = 30_000
+    interleave_bytes: Positive = 256
+
+
+class DmaConfig(_Table):
+    """DMA: transactions of at most `chunk_bytes`, `outstanding` of them under way per stream."""
+
+    chunk_bytes: Positive = 64 * 2**10
+    outstanding: Positive = 2
+
+
+class HostConfig(_Table):
+    """The host that computes the loss gradient: round trip from the last logit to the first gradient."""
+
+    round_trip_ps: NotNegative = 1_000_000
+
+
+class Config(_Table):
+    """A whole accelerator. Defaults are those of the provisional preset `h2learn`."""
+
+    name: str = "h2learn"
+    provisional: bool = True
+    clock_period_ps: Positive = 1000
+    pipeline: Literal["none", "layer", "end_to_end"] = "end_to_end"
+    micro_batches_in_flight: Positive = 2
+    arithmetic: ArithmeticConfig = ArithmeticConfig()
+    lut: LutConfig = LutConfig()
+    forward_engine: LutEngineConfig = LutEngineConfig()
+    weight_update_engine: LutEngineConfig = LutEngineConfig()
+    backward_engine: BackwardEngineConfig = BackwardEngineConfig()
+    neuron_unit: VectorUnitConfig = VectorUnitConfig(width=64, latency_cycles=8)
+    gradient_unit: VectorUnitConfig = VectorUnitConfig(width=64, latency_cycles=12)
+    optimiser_unit: VectorUnitConfig = VectorUnitConfig(width=64, latency_cycles=12)
+    transposition_unit: VectorUnitConfig = VectorUnitConfig(width=1024, latency_cycles=2)
+    buffers: BuffersConfig = BuffersConfig()
+    dma: DmaConfig = DmaConfig()
+    dram: DramConfig = DramConfig()
+    host: HostConfig = HostConfig()
+
+    @model_validator(mode="after")
+    def _check_formats_and_lanes(self) -> Config:
+        value, total = self.arithmetic.value_format, self.arithmetic.sum_format
+        if not format_by_name(total).holds(format_by_name(value)):
+            raise ValueError(f"arithmetic.sum_format {total!r} cannot hold every {value} value")
+        if self.lut.lanes & (self.lut.lanes - 1):
+            raise ValueError(f"lut.lanes must be a power of two, got {self.lut.lanes}")
+        return self
+
+    @property
+    def contract(self) -> Arithmetic:
+        """The parameters that change bits, as a trace records them."""
+        return Arithmetic(
+            value=format_by_name(self.arithmetic.value_format),
+            sum=format_by_name(self.arithmetic.sum_format),
+            k=self.lut.k,
+            lanes=self.lut.lanes,
+            micro_batch=self.arithmetic.micro_batch,
+        )
+
+    @property
+    def row_timing(self) -> LutRowTiming:
+        """The cycle law of this configuration's LUT row."""
+        return LutRowTiming(
+            k=self.lut.k,
+            lanes=self.lut.lanes,
+            build_latency_cycles=self.lut.build_latency_cycles,
+            adder_latency_cycles=self.lut.adder_latency_cycles,
+            tree_registers=self.lut.tree_registers,
+        )
+
+
+def list_presets() -> list[str]:
+    """Names of the configurations that ship with the package."""
+    folder = resources.files("tlm").joinpath("presets")
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_config(name_or_path: str = "h2learn", overrides: tuple[str, ...] = ()) -> Config:
+    """Read a preset or a user's YAML file, apply ``key=value`` overrides, check everything and freeze it."""
+    if name_or_path in list_presets():
+        text = resources.files("tlm").joinpath("presets", f"{name_or_path}.yaml").read_text(encoding="utf-8")
+    else:
+        text = _read_file(name_or_path)
+    raw = _parse_yaml(text, name_or_path)
+    for override in overrides:
+        _apply(raw, override)
+    return check_config(raw, name_or_path)
+
+
+def check_config(raw: dict[str, Any], where: str) -> Config:
+    """Turn plain data into a `Config`; raises InputError with the key, the value got and the values allowed."""
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise _input_error(error, where) from error
+
+
+def dump_config(config: Config) -> str:
+    """Return the configuration as YAML that `load_config` reads back to an equal `Config`."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _read_file(name: str) -> str:
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError("unknown preset", "config", name, ", ".join(list_presets()) + " or a .yaml file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the configuration ({error})", "config", name) from error
+
+
+def _parse_yaml(text: str, where: str) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"not valid YAML ({error})", where) from error
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise InputError("must be a table of keys", where, raw, ", ".join(Config.model_fields))
+    return raw
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError("wrong override", "--set", override, "key=value, e.g. dram.channels=4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError("the value is not valid YAML", f"--set {key}", text) from error
+    *tables, last = key.split(".")
+    table = raw
+    for name in tables:
+        inner = table.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise InputError("unknown key", "--set", key, f"{name} has no keys below it")
+        table = inner
+    table[last] = copy.deepcopy(value)
+
+
+def _input_error(error: ValidationError, where: str) -> InputError:
+    """Turn the first of pydantic's problems into the project's one-line error."""
+    problem = error.errors()[0]
+    path = [str(part) for part in problem["loc"]]
+    place = f"{where}: {'.'.join(path)}" if path else where
+    if problem["type"] == "extra_forbidden":
+        return InputError("unknown key", place, path[-1], ", ".join(_keys_at(path[:-1])))
+    if problem["type"] == "value_error":
+        return InputError(str(problem["ctx"]["error"]), place)
+    if problem["type"] == "missing":
+        return InputError("missing key", place)
+    return InputError("wrong value", place, problem["input"], _allowed(problem["msg"]))
+
+
+def _keys_at(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for name in path:
+        inner = model.model_fields[name].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return list(model.model_fields)
+
+
+def _allowed(message: str) -> str:
+    return message.removeprefix("Input should be ").removeprefix("a valid ")
