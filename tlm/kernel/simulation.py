@@ -1,0 +1,168 @@
+"""The simulation: integer time, the names of all parts, the processes, and the report of a deadlock."""
+
+from __future__ import annotations
+
+from heapq import heappop
+from typing import SupportsIndex
+
+from simpy.core import Environment
+from simpy.events import Event, EventPriority, Timeout
+
+from tlm.kernel.errors import Deadlock, ElaborationError, TimeLimitExceeded, TimeValueError
+from tlm.kernel.process import Body, Process, process_name
+from tlm.kernel.time import whole_ps
+
+_NEVER_PS = 1 << 62
+_SETTLED = EventPriority(2)  # after SimPy's URGENT (0) and NORMAL (1)
+
+
+class WholeTimeEnvironment(Environment):
+    """SimPy's environment with integer time only, and a loop that raises a failed event's own exception."""
+
+    def timeout(self, delay: SupportsIndex = 0, value: object = None) -> Timeout:  # type: ignore[override]
+        """Return an event `delay` picoseconds from now; TimeValueError if it is not a whole number."""
+        return Timeout(self, whole_ps(delay, "timeout"), value)
+
+    def drain(self, stop_ps: int) -> bool:
+        """Handle all events before `stop_ps`; return whether none is left.
+
+        The same as repeating SimPy's ``step``, without its call per event, and without rebuilding exceptions.
+        """
+        queue = self._queue
+        while queue:
+            if queue[0][0] >= stop_ps:
+                return False
+            self._now, _, _, event = heappop(queue)
+            callbacks = event.callbacks
+            event.callbacks = None  # type: ignore[assignment]  # SimPy's mark of a processed event
+            for callback in callbacks:
+                callback(event)
+            if not event._ok and not event.defused:
+                raise event._value
+        return True
+
+
+class Simulation:
+    """Owns one SimPy environment and everything built on it; the root of all names.
+
+    Modules, channels and sockets take a `Simulation` or a module as their parent.
+    """
+
+    def __init__(self) -> None:
+        self.env = WholeTimeEnvironment()
+        self.name = ""
+        self.time_limit_ps: int | None = None
+        self._names: dict[str, object] = {}
+        self._processes: dict[str, Process] = {}
+
+    @property
+    def simulation(self) -> Simulation:
+        """The simulation itself, so that it can stand wherever a module can be a parent."""
+        return self
+
+    @property
+    def now_ps(self) -> int:
+        """The present time in picoseconds."""
+        return self.env._now  # type: ignore[return-value]  # whole by construction
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """All processes that have not ended, in order of creation."""
+        return tuple(self._processes.values())
+
+    def register(self, name: str, part: object) -> str:
+        """Enter a part under its full name and return that name; ElaborationError if it is taken."""
+        if name in self._names:
+            raise ElaborationError("name is taken twice", name, type(part).__name__, "one part per name")
+        self._names[name] = part
+        return name
+
+    def find(self, full_name: str) -> object:
+        """Return the part of that full name; ElaborationError if there is none."""
+        if full_name not in self._names:
+            raise ElaborationError("no part has this name", "simulation", full_name)
+        return self._names[full_name]
+
+    def process(self, body: Body, name: str | None = None, *, daemon: bool = False) -> Process:
+        """Start a process at the present time; `body` is a generator function that takes its own process.
+
+        The name defaults to the function's and is free again when the process has ended.
+        Raises ElaborationError if the name is taken or `body` is not a generator function.
+        """
+        full_name = process_name(body) if name is None else name
+        if full_name in self._names:
+            raise ElaborationError("name is taken twice", full_name, "process", "one part per name")
+        process = Process(self.env, full_name, body, daemon)
+        self._names[full_name] = self._processes[full_name] = process
+        process.callbacks.append(self._forget)
+        return process
+
+    def _forget(self, event: Event) -> None:
+        if isinstance(event, Process):
+            event.finish(event)
+            del self._names[event.full_name], self._processes[event.full_name]
+
+    def timeout(self, delay_ps: SupportsIndex) -> Timeout:
+        """Return an event `delay_ps` from now; the account of a process that yields it does not change."""
+        return self.env.timeout(delay_ps)
+
+    def event(self) -> Event:
+        """Return an event that someone else triggers by ``succeed``."""
+        return Event(self.env)
+
+    def settled(self) -> Event:
+        """Return an event at the present time, after everything else that happens in this instant.
+
+        For clocked hardware: sample first, yield this, then commit, so that the result does not depend on the
+        order in which processes were created.
+        """
+        event = Event(self.env)
+        event._ok = True
+        event._value = None
+        self.env.schedule(event, _SETTLED)
+        return event
+
+    def run(self, until_ps: SupportsIndex | None = None) -> int:
+        """Run until no event is left, or up to `until_ps` (events at `until_ps` itself stay); return the time.
+
+        Raises Deadlock if no event is left while processes other than daemons wait, TimeLimitExceeded if
+        `time_limit_ps` is set and reached, TimeValueError if `until_ps` is past, and whatever a process raises.
+        """
+        until = _NEVER_PS if until_ps is None else whole_ps(until_ps, "until_ps")
+        if until < self.now_ps:
+            raise TimeValueError("time is past", "until_ps", until, f"at least {self.now_ps}")
+        limit_ps = _NEVER_PS if self.time_limit_ps is None else self.time_limit_ps
+        if self.env.drain(min(until, limit_ps)):
+            if self._alive():
+                raise Deadlock(self.now_ps, self._describe())
+        elif limit_ps < until:
+            if self._alive():
+                raise TimeLimitExceeded(limit_ps, self._describe())
+            until = limit_ps
+        if until != _NEVER_PS:
+            self.env._now = until
+        return self.now_ps
+
+    def run_until(self, process: Process) -> int:
+        """Run until `process` has ended, whatever else goes on (daemons that tick for ever); return the time.
+
+        Raises as `run` does; Deadlock also if no event is left and `process` has not ended.
+        """
+        env = self.env
+        limit_ps = _NEVER_PS if self.time_limit_ps is None else self.time_limit_ps
+        while not process.processed:
+            next_ps = env.peek()
+            if next_ps >= limit_ps:
+                if not env._queue:
+                    raise Deadlock(self.now_ps, self._describe())
+                raise TimeLimitExceeded(limit_ps, self._describe())
+            env.drain(int(next_ps) + 1)
+        return self.now_ps
+
+    def _alive(self) -> list[Process]:
+        return [process for process in self._processes.values() if not process.daemon]
+
+    def _describe(self) -> tuple[str, ...]:
+        """One line per live process, daemons last: they are seldom the cause."""
+        ordered = sorted(self._processes.values(), key=lambda process: process.daemon)
+        return tuple(process.describe() for process in ordered)
