@@ -1,0 +1,171 @@
+# shellcheck shell=bash
+# Sourced by run.sh and test.sh: the virtual environment in .venv, pinned packages, Verilator and a C++ compiler.
+#
+# Everything is done once. A stamp file, written last, holds a hash of the pins, pyproject.toml, the Python version and
+# the folder; while it fits, a start does no more than compute that hash. An interrupted set-up leaves a mark behind and
+# the next start begins with an empty .venv; a .venv that somebody else made is used, but never emptied.
+# All messages go to stderr: stdout belongs to the program that follows.
+
+readonly venv="$root/.venv"
+readonly own_mark="$venv/.h2learn-own"
+readonly unfinished_mark="$venv/.h2learn-unfinished"
+readonly no_tools_mark="$venv/.h2learn-no-tools" # its text is the reason
+readonly exit_set_up_failed=69                   # EX_UNAVAILABLE of sysexits.h; `h2learn run` itself never gives it
+
+say() { echo "h2learn: $*" >&2; }
+
+give_up() {
+    say "error: $*"
+    exit "$exit_set_up_failed"
+}
+
+# set_up_environment run|dev: makes .venv ready for the program (run) or for the tests as well (dev).
+set_up_environment() {
+    local kind="$1" missing
+    if ! packages_ready "$kind" || ! tools_settled; then
+        # The lock is on the folder itself, so that nothing needs to be cleaned up; a second start waits its turn.
+        exec 9<"$root"
+        flock --nonblock 9 || {
+            say "another set-up of this folder is running, waiting for it"
+            flock 9
+        }
+        packages_ready "$kind" || install_packages "$kind"
+        tools_settled || install_tools
+        exec 9<&-
+    fi
+    missing="$(missing_tools)"
+    if [[ -n "$missing" ]]; then
+        say "missing:$missing ($(<"$no_tools_mark")): MyHDL alone will simulate the RTL; remedy: apt-get install$missing"
+    fi
+}
+
+# What the packages in .venv depend on, as one hash.
+fingerprint() {
+    local kind="$1"
+    {
+        echo "$kind $root"
+        cat "$(requirements_file "$kind")" "$root/pyproject.toml" "$venv/pyvenv.cfg"
+    } | sha256sum
+}
+
+requirements_file() {
+    case "$1" in
+        run) echo "$root/requirements.txt" ;;
+        dev) echo "$root/requirements-dev.txt" ;;
+    esac
+}
+
+# The developer's packages include the program's: a dev environment serves both.
+packages_ready() {
+    local kind="$1" candidate stamp
+    [[ -x "$venv/bin/python" && ! -e "$unfinished_mark" ]] || return 1
+    for candidate in dev "$kind"; do
+        stamp="$venv/.h2learn-ready-$candidate"
+        if [[ -r "$stamp" && "$(<"$stamp")" == "$(fingerprint "$candidate")" ]]; then
+            return 0
+        fi
+    done
+    return 1
+}
+
+install_packages() {
+    local kind="$1" started_s="$SECONDS"
+    if [[ ! -x "$venv/bin/python" || -e "$unfinished_mark" ]]; then
+        make_venv
+    fi
+    say "installing the pinned packages into .venv (once, one to three minutes)"
+    if [[ -e "$own_mark" ]]; then
+        touch "$unfinished_mark"
+    fi
+    rm -f "$venv"/.h2learn-ready-*
+    pip_install --requirement "$(requirements_file "$kind")"
+    pip_install --no-deps --no-build-isolation --editable "$root"
+    rm -f "$unfinished_mark"
+    fingerprint "$kind" >"$venv/.h2learn-part"
+    mv "$venv/.h2learn-part" "$venv/.h2learn-ready-$kind"
+    say "packages ready after $((SECONDS - started_s)) s"
+}
+
+make_venv() {
+    local python
+    python="$(find_python)" || exit
+    say "creating .venv with $("$python" --version)"
+    "$python" -m venv --clear --without-pip "$venv" || give_up "$python -m venv failed"
+    touch "$own_mark" "$unfinished_mark"
+    "$venv/bin/python" -m ensurepip --default-pip >/dev/null || give_up "$python -m ensurepip failed"
+}
+
+pip_install() {
+    "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@" ||
+        give_up "pip could not install the packages (its own message stands above); the next start tries again"
+}
+
+# Prints the first Python that is new enough and can make virtual environments.
+find_python() {
+    local candidate too_old="" without_venv=""
+    for candidate in python3.11 python3.12 python3.13 python3.14 python3; do
+        "$candidate" -c "" 2>/dev/null || continue
+        if ! "$candidate" -c "import sys; sys.exit(sys.version_info < (3, 11))"; then
+            too_old="$("$candidate" --version)"
+        elif ! can_make_venv "$candidate"; then
+            without_venv="${without_venv:-$candidate}"
+        else
+            echo "$candidate"
+            return
+        fi
+    done
+    if [[ -n "$without_venv" ]]; then
+        if apt_install python3-venv >/dev/null && can_make_venv "$without_venv"; then
+            echo "$without_venv"
+            return
+        fi
+        give_up "$without_venv has no venv module: apt-get install python3-venv"
+    fi
+    give_up "Python 3.11 or newer is needed, found ${too_old:-none}: apt-get install python3 python3-venv"
+}
+
+# Debian ships venv without ensurepip unless python3-venv is installed.
+can_make_venv() { "$1" -c "import venv, ensurepip" 2>/dev/null; }
+
+# What Verilated models need, and this machine lacks, each with a space in front.
+missing_tools() {
+    local tool
+    for tool in verilator g++ make; do
+        command -v "$tool" >/dev/null || echo -n " $tool"
+    done
+}
+
+# Nothing to install, or it was tried in vain: an attempt can take long, one is enough.
+tools_settled() { [[ -e "$no_tools_mark" || -z "$(missing_tools)" ]]; }
+
+install_tools() {
+    local missing reason
+    missing="$(missing_tools)"
+    # shellcheck disable=SC2086  # the names are words
+    if reason="$(apt_install $missing)"; then
+        return
+    fi
+    echo "$reason" >"$no_tools_mark"
+}
+
+# apt_install PACKAGE...: false, with one line on stdout that says why, where packages cannot be installed.
+apt_install() {
+    local as_root=() log
+    if ! command -v apt-get >/dev/null; then
+        echo "no apt-get here"
+        return 1
+    fi
+    if [[ "$(id -u)" != 0 ]]; then
+        if ! sudo -n true 2>/dev/null; then
+            echo "neither root nor sudo without a password"
+            return 1
+        fi
+        as_root=(sudo -n)
+    fi
+    say "installing $* with apt-get (once)"
+    "${as_root[@]}" apt-get update -qq >/dev/null 2>&1 || true # an old package list may do; the installation decides
+    log="$("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends \
+        -o DPkg::Lock::Timeout=60 "$@" </dev/null 2>&1)" && return
+    echo "apt-get failed: ${log##*$'\n'}"
+    return 1
+}
