@@ -95,9 +95,8 @@ def test_words_for_another_hdf5_file(tmp_path: Path) -> None:
 
 def test_words_for_a_damaged_header(good: bytes, folder: Path) -> None:
     refuse(folder, good[:300] + b"x" + good[301:], "the trace is damaged: its header is not readable")
-    refuse(
-        folder, good.replace(b"\nschema 1\n", b"\nschema 01\n", 1)[:-1], "the trace has another|header is not readable"
-    )
+    padded = good.replace(b"\nschema 1\n", b"\nschema 01\n", 1).replace(b"\0", b"", 1)
+    refuse(folder, padded, "the trace is damaged: its header is not readable")
 
 
 def test_words_for_another_kind(tmp_path: Path) -> None:
