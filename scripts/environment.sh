@@ -90,13 +90,16 @@ make_venv() {
     local python
     python="$(find_python)" || exit
     say "creating .venv with $("$python" --version)"
-    "$python" -m venv --clear --without-pip "$venv" || give_up "$python -m venv failed"
+    # In this order an interruption leaves either the mark or no interpreter behind: the next start begins anew.
+    rm -rf "$venv/bin"
+    rm -rf "$venv"
+    mkdir "$venv"
     touch "$own_mark" "$unfinished_mark"
-    "$venv/bin/python" -m ensurepip --default-pip >/dev/null || give_up "$python -m ensurepip failed"
+    "$python" -m venv "$venv" || give_up "$python -m venv failed"
 }
 
 pip_install() {
-    "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@" ||
+    "$venv/bin/python" -m pip install --quiet --quiet --no-input --disable-pip-version-check "$@" ||
         give_up "pip could not install the packages (its own message stands above); the next start tries again"
 }
 
