@@ -81,7 +81,7 @@ class BuffersConfig(_Table):
     potentials_bytes: Positive = 6 * 2**20
     gradients_bytes: Positive = 4 * 2**20
     partial_sums_bytes: Positive = 4 * 2**20
-    output_bytes: Positive = 512 * 2**10
+    output_bytes: Positive = 2**20
 
 
 class DramConfig(_Table):

@@ -1,0 +1,128 @@
+"""DMA between DRAM and on-chip buffers: descriptors cut into transactions, prefetching reads, posted writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tlm.kernel.byte_channel import ByteChannel
+from tlm.kernel.channel import TokenChannel
+from tlm.kernel.module import Module, Parent
+from tlm.kernel.payload import Command, Payload
+from tlm.kernel.process import Process, Steps
+from tlm.kernel.socket import InitiatorSocket, TargetSocket
+from tlm.kernel.synchronize import Watermark
+
+DRAM_READ = "DRAM read"
+DRAM_WRITE = "DRAM write"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One contiguous transfer of a stream. A read may have to wait until `ready` has reached `level`."""
+
+    stream: str
+    address: int
+    length_bytes: int
+    ready: Watermark | None = None
+    level: int = 0
+
+
+class Dma(Module):
+    """One DMA channel: at most `outstanding` transactions of at most `chunk_bytes` under way at once."""
+
+    def __init__(self, name: str, parent: Parent, target: TargetSocket, chunk_bytes: int, outstanding: int) -> None:
+        super().__init__(name, parent)
+        self.socket = InitiatorSocket("socket", self)
+        self.socket.bind(target)
+        self.chunk_bytes = chunk_bytes
+        self._queue: TokenChannel[tuple[Payload, Watermark]] = TokenChannel("queue", self, outstanding)
+        self._transfers = 0
+        for worker in range(outstanding):
+            self.process(self._work, f"worker{worker}", daemon=True)
+
+    def transfer(self, command: Command, item: Descriptor) -> Steps:
+        """Carry out one descriptor; return when its last byte has arrived."""
+        self._transfers += 1
+        done = Watermark(f"transfer{self._transfers}", self)
+        chunks = range(0, item.length_bytes, self.chunk_bytes)
+        waiting = DRAM_READ if command is Command.READ else DRAM_WRITE
+        for offset in chunks:
+            length = min(self.chunk_bytes, item.length_bytes - offset)
+            payload = Payload(command, item.address + offset, length, item.stream)
+            yield from self._queue.put((payload, done), waiting)
+        yield from done.wait_for(len(chunks), waiting)
+
+    def _work(self, _process: Process) -> Steps:
+        while True:
+            payload, done = yield from self._queue.get()
+            yield from self.socket.b_transport(payload)
+            payload.require_ok()
+            done.advance(done.level + 1)
+
+
+class Prefetch(Module):
+    """Reads a list of descriptors in order, at most `window` of them ahead of their release.
+
+    `loaded` is the number of descriptors whose data are on the chip. Consumer i calls ``release(i, n)`` when it needs
+    none of the first n any more; room is free once every consumer has said so.
+    """
+
+    def __init__(
+        self, name: str, parent: Parent, dma: Dma, items: Sequence[Descriptor], window: int, consumers: int = 1
+    ) -> None:
+        super().__init__(name, parent)
+        self.loaded = Watermark("loaded", self)
+        self._released = Watermark("released", self)
+        self._done_by = [0] * consumers
+        self._dma = dma
+        self._items = items
+        self._window = window
+        if items:
+            self.process(self._load, "load")
+
+    def release(self, consumer: int, count: int) -> None:
+        """Say that `consumer` is through with the first `count` descriptors."""
+        self._done_by[consumer] = max(self._done_by[consumer], count)
+        self._released.advance(min(self._done_by))
+
+    def _load(self, _process: Process) -> Steps:
+        for number, item in enumerate(self._items):
+            yield from self._released.wait_for(number - self._window + 1, "buffer room")
+            if item.ready is not None:
+                yield from item.ready.wait_for(item.level)
+            if item.length_bytes:
+                yield from self._dma.transfer(Command.READ, item)
+            self.loaded.advance(number + 1)
+
+
+class PostedWrites(Module):
+    """Writes that the producer does not wait for, as long as they fit into a write buffer of `capacity_bytes`."""
+
+    def __init__(self, name: str, parent: Parent, dma: Dma, capacity_bytes: int) -> None:
+        super().__init__(name, parent)
+        self.capacity_bytes = capacity_bytes
+        self._dma = dma
+        self._channel: ByteChannel[Descriptor] = ByteChannel("buffer", self, capacity_bytes)
+        self.process(self._drain, "drain", daemon=True)
+        self.written = Watermark("written", self)
+        self._posted = 0
+
+    def write(self, item: Descriptor) -> Steps:
+        """Post one write; wait (blocked) while the write buffer is full."""
+        for offset in range(0, item.length_bytes, self.capacity_bytes):
+            length = min(self.capacity_bytes, item.length_bytes - offset)
+            piece = Descriptor(item.stream, item.address + offset, length)
+            self._posted += 1
+            yield from self._channel.put(piece, length, DRAM_WRITE)
+
+    def flush(self) -> Steps:
+        """Wait until everything posted so far has been written."""
+        yield from self.written.wait_for(self._posted, DRAM_WRITE)
+
+    def _drain(self, _process: Process) -> Steps:
+        while True:
+            lease = yield from self._channel.hold()
+            yield from self._dma.transfer(Command.WRITE, lease.item)
+            lease.release()
+            self.written.advance(self.written.level + 1)

@@ -1,0 +1,79 @@
+"""The backward engine's work items, counted from a trace's real gradients and firing masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from tlm.config import BackwardEngineConfig
+from workloads.network import Layer
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BackwardItems:
+    """Items of one timestep (or of the union of all) in the order (b, y, x, channel tile).
+
+    `gradients` [B, H, W] counts the non-zero gradients in reach of a position, `active` [B, H, W, tiles] the outputs to
+    compute; `macs` is what the lanes really multiply.
+    """
+
+    gradients: Counts
+    active: Counts
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all items."""
+        return int((self.gradients * self.active.sum(axis=-1)).sum())
+
+    def work(self, first: int, last: int) -> tuple[Counts, Counts]:
+        """Flat (gradients, active) of the positions `first` to `last`, without items that have nothing to compute."""
+        tiles = self.active.shape[-1]
+        active = self.active.reshape(-1, tiles)[first:last].ravel()
+        gradients = np.repeat(self.gradients.ravel()[first:last], tiles)
+        real = active > 0
+        return gradients[real], active[real]
+
+
+def backward_items(
+    upper: Layer, gradients: NDArray[np.float32], masks: NDArray[np.uint8], config: BackwardEngineConfig
+) -> BackwardItems:
+    """Count the items of the sums W^T du through `upper`.
+
+    `gradients` [B, OH, OW, M] are du of the layer above, `masks` [B, H, W, C] the firing masks of the layer below. With a
+    skip switched off every gradient, or every output, counts.
+    """
+    visits = (gradients != 0).sum(axis=-1).astype(np.int64)
+    if not config.skip_zero_gradients:
+        visits[:] = upper.out_channels
+    reach = np.zeros(masks.shape[:3], np.int64)
+    _sum_windows(visits, reach, upper.kernel_height, upper.kernel_width, upper.stride, upper.padding)
+    active = masks if config.skip_inactive_outputs else np.ones_like(masks)
+    return BackwardItems(reach, count_by_tile(active, config.channel_tile))
+
+
+def count_by_tile(active: NDArray[np.uint8], channel_tile: int) -> Counts:
+    """Active outputs [..., tiles] of each channel tile of `active` [..., C]."""
+    starts = np.arange(0, active.shape[-1], channel_tile)
+    return np.add.reduceat(active.astype(np.int64), starts, axis=-1)
+
+
+@numba.njit(cache=True)
+def _sum_windows(visits: Counts, reach: Counts, rows: int, columns: int, stride: int, padding: int) -> None:
+    """Add to every (y, x) the visits of the output positions whose receptive field holds it."""
+    samples, height, width = reach.shape
+    _, out_height, out_width = visits.shape
+    for b in range(samples):
+        for oy in range(out_height):
+            for ox in range(out_width):
+                for r in range(rows):
+                    y = oy * stride + r - padding
+                    if 0 <= y < height:
+                        for s in range(columns):
+                            x = ox * stride + s - padding
+                            if 0 <= x < width:
+                                reach[b, y, x] += visits[b, oy, ox]
