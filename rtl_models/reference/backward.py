@@ -1,0 +1,110 @@
+"""Backward sums: what a layer's gradients add up to at its inputs (docs/contract.md, "Backward sum")."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rtl_models.formats import FloatFormat
+from rtl_models.reference.rounding import Rounding, round_float, rounding
+from rtl_models.reference.shape import LayerShape
+from rtl_models.reference.threads import run_parts, split
+
+Floats = NDArray[np.float32]
+_PIXELS = 32  # outputs worked on together, so that one tap's weights stay in the nearest caches
+_LEAST_MACS = 1 << 19  # smaller jobs are not worth a second thread
+
+
+def backward_sums(layer: LayerShape, gradients: Floats, weights: Floats, total: FloatFormat) -> Floats:
+    """Return the sums [..., H, W, C] of gradients [..., OH, OW, M] through weights [M, R, S, C].
+
+    Each is sequential from +0 over (r, s, m), m fastest; zero gradients are left out, which changes no bit as long as
+    the weights are finite.
+    """
+    leading = gradients.shape[:-3]
+    planes = int(np.prod(leading))
+    by_tap = np.ascontiguousarray(weights.transpose(1, 2, 0, 3))
+    maps = np.ascontiguousarray(gradients).reshape(planes, *gradients.shape[-3:])
+    pixels = layer.in_height * layer.in_width
+    sums = np.empty((planes * pixels, layer.in_channels), np.float32)
+    macs = 1 + layer.out_height * layer.out_width * weights.size // pixels
+    parts = split(planes * pixels, 1 + _LEAST_MACS // macs, _PIXELS)
+    shape = (layer.in_height, layer.in_width, layer.stride, layer.padding)
+    run_parts(_backward, parts, maps, by_tap, sums, shape, rounding(total))
+    return sums.reshape(*leading, layer.in_height, layer.in_width, layer.in_channels)
+
+
+@njit(nogil=True, cache=True)
+def _backward(
+    maps: Floats,
+    weights: Floats,
+    sums: Floats,
+    shape: tuple[int, int, int, int],
+    sum_format: Rounding,
+    start: int,
+    stop: int,
+) -> None:
+    """Compute the sums of pixels start..stop, a block at a time, tap by tap."""
+    height, width, stride, padding = shape
+    kernel_height, kernel_width, rows, channels = weights.shape
+    out_height, out_width = maps.shape[1:3]
+    flat_weights, flat_sums = weights.reshape(-1), sums.reshape(-1)
+    active = np.empty(rows, np.int64)
+    for block in range(start, stop, _PIXELS):
+        block_stop = min(block + _PIXELS, stop)
+        sums[block:block_stop] = np.float32(0.0)
+        for r in range(kernel_height):
+            for s in range(kernel_width):
+                tap = (r * kernel_width + s) * rows
+                for pixel in range(block, block_stop):
+                    plane, position = pixel // (height * width), pixel % (height * width)
+                    y, x = position // width + padding - r, position % width + padding - s
+                    if y < 0 or x < 0 or y % stride or x % stride:
+                        continue
+                    y, x = y // stride, x // stride
+                    if y < out_height and x < out_width:
+                        gradient = maps[plane, y, x]
+                        count = _compress(gradient, active)
+                        at = np.uint64(pixel * channels)
+                        _add_products(flat_sums, at, gradient, active[:count], flat_weights, tap, channels, sum_format)
+
+
+@njit(nogil=True, cache=True)
+def _compress(gradient: Floats, active: NDArray[np.int64]) -> int:
+    """Write the places of the non-zero gradients to `active`, ascending; return their number."""
+    count = 0
+    for m in range(gradient.size):
+        active[count] = m
+        count += gradient[m] != 0
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _add_products(
+    sums: Floats,
+    at: np.uint64,
+    gradient: Floats,
+    active: NDArray[np.int64],
+    weights: Floats,
+    tap: int,
+    channels: int,
+    sum_format: Rounding,
+) -> None:
+    """Add gradient x weight row, one active row after the other, to sums[at : at + channels]."""
+    width = np.uint64(channels)
+    whole = active.size // 4 * 4 if sum_format.single else 0
+    for i in range(0, whole, 4):
+        m0, m1, m2, m3 = active[i], active[i + 1], active[i + 2], active[i + 3]
+        g0, g1, g2, g3 = gradient[m0], gradient[m1], gradient[m2], gradient[m3]
+        w0, w1 = np.uint64((tap + m0) * channels), np.uint64((tap + m1) * channels)
+        w2, w3 = np.uint64((tap + m2) * channels), np.uint64((tap + m3) * channels)
+        for c in range(width):
+            partial = (sums[at + c] + g0 * weights[w0 + c]) + g1 * weights[w1 + c]
+            sums[at + c] = (partial + g2 * weights[w2 + c]) + g3 * weights[w3 + c]
+    for i in range(whole, active.size):
+        m = active[i]
+        g, w = gradient[m], np.uint64((tap + m) * channels)
+        for c in range(width):
+            product = round_float(np.float32(g * weights[w + c]), sum_format)
+            sums[at + c] = round_float(np.float32(sums[at + c] + product), sum_format)

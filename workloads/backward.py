@@ -1,0 +1,117 @@
+"""The backward pass in machine arithmetic: gradients, last layer first, and weight gradients by micro-batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtl_models.reference.backward import backward_sums
+from rtl_models.reference.gradient import gradient_unit, sum_over_time
+from rtl_models.reference.lut import LutTables, scale_sums
+from rtl_models.reference.packing import bit_plane, update_indices, update_operands
+from rtl_models.reference.rounding import add_in_place, rounding
+from workloads.forward import BIT_PLANES, Activity, Inputs
+from workloads.network import DIRECT, Layer, Network
+from workloads.record import Arithmetic, Flags, Floats
+
+
+@dataclass(frozen=True)
+class LayerUpdate:
+    """A layer's dW [M, R, S, C], d16 [B, OH, OW, M] (direct coding only), and its tables' (non-finite, subnormal)."""
+
+    weight_gradient: Floats
+    gradient_sums: Floats | None
+    tables: tuple[int, int]
+
+
+def backward_pass(
+    network: Network,
+    arithmetic: Arithmetic,
+    weights: tuple[Floats, ...],
+    activity: tuple[Activity, ...],
+    output_gradient: Floats,
+) -> tuple[Floats, ...]:
+    """Return every layer's gradients: du [T, B, OH, OW, M], for the last layer g16 [B, 1, 1, M] itself."""
+    constants = (network.constants.alpha, network.constants.beta)
+    layers = network.layers
+    below = output_gradient.reshape(output_gradient.shape[0], 1, 1, -1)
+    gradients = [below]
+    for number in range(len(layers) - 1, 0, -1):
+        sums = backward_sums(layers[number], below, weights[number], arithmetic.sum)
+        state = activity[number - 1]
+        timesteps = state.spikes.shape[0]
+        flat = [array.reshape(timesteps, -1) for array in (state.potentials, state.spikes, state.masks)]
+        rows = sums.reshape(1 if number == len(layers) - 1 else timesteps, -1)
+        du = gradient_unit(rows, *flat, constants, arithmetic.value, arithmetic.sum)
+        below = du.reshape(state.spikes.shape)
+        gradients.insert(0, below)
+    return tuple(gradients)
+
+
+def weight_gradients(
+    network: Network,
+    arithmetic: Arithmetic,
+    inputs: Inputs,
+    activity: tuple[Activity, ...],
+    gradients: tuple[Floats, ...],
+) -> tuple[LayerUpdate, ...]:
+    """Return every layer's weight gradient, summed over the micro-batches in ascending order."""
+    updates = []
+    spikes = inputs.view(np.uint8)
+    for number, layer in enumerate(network.layers):
+        du = gradients[number]
+        if number == 0 and network.input.coding == DIRECT:
+            updates.append(_direct_update(network, arithmetic, spikes, du))
+        else:
+            if not layer.spiking:
+                du = np.broadcast_to(du, (network.timesteps, *du.shape))
+            updates.append(_spike_update(layer, arithmetic, spikes, du))
+        if layer.spiking:
+            spikes = activity[number].spikes
+    return tuple(updates)
+
+
+def _spike_update(layer: Layer, arithmetic: Arithmetic, spikes: Flags, gradients: Floats) -> LayerUpdate:
+    """Weight gradient of spikes [T, B, H, W, C] and gradients [T, B, OH, OW, M]."""
+    total = np.zeros((layer.elements, layer.out_channels), np.float32)
+    nonfinite = subnormal = 0
+    for start in range(0, spikes.shape[1], arithmetic.micro_batch):
+        samples = slice(start, start + arithmetic.micro_batch)
+        tables = _update_tables(layer, arithmetic, gradients[:, samples])
+        tables.accumulate(update_indices(layer, spikes[:, samples], arithmetic.k, arithmetic.lanes), total)
+        nonfinite, subnormal = nonfinite + tables.nonfinite, subnormal + tables.subnormal
+    return LayerUpdate(_by_row(layer, total), None, (nonfinite, subnormal))
+
+
+def _direct_update(network: Network, arithmetic: Arithmetic, pixels: Flags, gradients: Floats) -> LayerUpdate:
+    """Weight gradient of bytes [B, H, W, C] and gradients [T, B, OH, OW, M], bit plane by bit plane."""
+    layer, sum_format = network.layers[0], rounding(arithmetic.sum)
+    flat = gradients.reshape(gradients.shape[0], -1)
+    d16 = sum_over_time(flat, arithmetic.value, arithmetic.sum).reshape(gradients.shape[1:])
+    total = np.zeros((layer.elements, layer.out_channels), np.float32)
+    nonfinite = subnormal = 0
+    for start in range(0, pixels.shape[0], arithmetic.micro_batch):
+        samples = slice(start, start + arithmetic.micro_batch)
+        tables = _update_tables(layer, arithmetic, d16[np.newaxis, samples])
+        partial = np.zeros_like(total)
+        for plane in range(BIT_PLANES):
+            indices = update_indices(layer, bit_plane(pixels[samples], plane), arithmetic.k, arithmetic.lanes)
+            subtract = network.input.signed and plane == 0
+            tables.accumulate(indices, partial, double=plane > 0, subtract=subtract)
+        scale_sums(partial, np.float32(2.0**-network.input.exponent), sum_format)
+        add_in_place(total.reshape(-1), partial.reshape(-1), sum_format)
+        nonfinite, subnormal = nonfinite + tables.nonfinite, subnormal + tables.subnormal
+    return LayerUpdate(_by_row(layer, total), d16, (nonfinite, subnormal))
+
+
+def _update_tables(layer: Layer, arithmetic: Arithmetic, gradients: Floats) -> LutTables:
+    operands = update_operands(layer, gradients, arithmetic.k, arithmetic.lanes)
+    return LutTables(operands, arithmetic.lanes, arithmetic.value, arithmetic.sum)
+
+
+def _by_row(layer: Layer, total: Floats) -> Floats:
+    """Return [elements, M] as [M, R, S, C], NaN in its canonical form."""
+    by_row = np.ascontiguousarray(total.T).reshape(layer.weights_shape)
+    by_row[np.isnan(by_row)] = np.float32(np.nan)
+    return by_row

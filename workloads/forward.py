@@ -1,0 +1,130 @@
+"""The forward pass in machine arithmetic: layer by layer over all samples, which the contract leaves independent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_models.errors import InputError
+from rtl_models.reference.lut import LutTables, scale_sums
+from rtl_models.reference.neuron import neuron
+from rtl_models.reference.packing import bit_plane, forward_indices, forward_operands
+from rtl_models.reference.rounding import rounding
+from workloads.network import DIRECT, Layer, Network
+from workloads.record import Arithmetic, Flags, Floats
+
+Inputs = NDArray[np.uint8] | NDArray[np.int8]
+_INDEX_BYTES = 1 << 26  # table indices made at a time
+BIT_PLANES = 8
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What one layer's neurons did: potentials u, spikes s and masks f, each [T, B, OH, OW, M]."""
+
+    potentials: Floats
+    spikes: Flags
+    masks: Flags
+
+
+@dataclass(frozen=True)
+class ForwardResult:
+    """Activity of every spiking layer, logits [B, classes], and counts (non-finite, subnormal) of the tables by layer."""
+
+    activity: tuple[Activity, ...]
+    logits: NDArray[np.float64]
+    tables: tuple[tuple[int, int], ...]
+
+
+def check_inputs(network: Network, inputs: Inputs) -> None:
+    """Raise InputError unless `inputs` are what the network's coding asks for."""
+    source = network.input
+    shape: tuple[int, ...] = (source.height, source.width, source.channels)
+    where = f"{network.name}: inputs"
+    wanted = np.dtype(np.int8) if source.coding == DIRECT and source.signed else np.dtype(np.uint8)
+    if inputs.dtype != wanted:
+        raise InputError("wrong type of elements", where, str(inputs.dtype), str(wanted))
+    if source.coding == DIRECT:
+        good = inputs.ndim == 4 and inputs.shape[1:] == shape and inputs.shape[0] > 0
+        allowed = f"[B, {', '.join(map(str, shape))}]"
+    else:
+        good = inputs.ndim == 5 and inputs.shape[0] == network.timesteps and inputs.shape[2:] == shape
+        good = good and inputs.shape[1] > 0
+        allowed = f"[{network.timesteps}, B, {', '.join(map(str, shape))}]"
+    if not good:
+        raise InputError("wrong shape", where, inputs.shape, allowed)
+    if source.coding != DIRECT and inputs.max() > 1:
+        raise InputError("not a spike", where, int(inputs.max()), "0, 1")
+
+
+def forward_pass(
+    network: Network, arithmetic: Arithmetic, weights: tuple[Floats, ...], inputs: Inputs
+) -> ForwardResult:
+    """Run all timesteps of all samples through the network; `weights` are [M, R, S, C] in the value format."""
+    check_inputs(network, inputs)
+    constants = network.constants
+    lif = (constants.alpha, constants.threshold, constants.low, constants.high)
+    activity: list[Activity] = []
+    counts: list[tuple[int, int]] = []
+    spikes = inputs.view(np.uint8)
+    for number, layer in enumerate(network.layers):
+        operands = forward_operands(layer, weights[number], arithmetic.k, arithmetic.lanes)
+        tables = LutTables(operands, arithmetic.lanes, arithmetic.value, arithmetic.sum)
+        if number == 0 and network.input.coding == DIRECT:
+            sums = _direct_sums(network, arithmetic, tables, spikes)
+        else:
+            sums = _spike_sums(layer, arithmetic, tables, spikes)
+        counts.append((tables.nonfinite, tables.subnormal))
+        if not layer.spiking:
+            break
+        flat = sums.reshape(sums.shape[0], -1)
+        states = neuron(flat, network.timesteps, lif, arithmetic.value, arithmetic.sum)
+        shape = (network.timesteps, *sums.shape[1:])
+        layer_activity = Activity(*(state.reshape(shape) for state in states))
+        activity.append(layer_activity)
+        spikes = layer_activity.spikes
+    return ForwardResult(tuple(activity), _mean_over_time(sums), tuple(counts))
+
+
+def forward_logits(
+    network: Network, arithmetic: Arithmetic, weights: tuple[Floats, ...], inputs: Inputs
+) -> NDArray[np.float64]:
+    """Return the logits [B, classes] of `inputs`: the last layer's x averaged over time in binary64."""
+    return forward_pass(network, arithmetic, weights, inputs).logits
+
+
+def _mean_over_time(sums: Floats) -> NDArray[np.float64]:
+    """Return x [T, B, 1, 1, M] averaged over t, added in ascending t in binary64."""
+    total = np.zeros((sums.shape[1], sums.shape[-1]), np.float64)
+    with np.errstate(invalid="ignore"):
+        for row in sums.reshape(sums.shape[0], *total.shape):
+            total += row
+    return total / sums.shape[0]
+
+
+def _spike_sums(layer: Layer, arithmetic: Arithmetic, tables: LutTables, spikes: Flags) -> Floats:
+    """Return x [T, B, OH, OW, M] of spikes [T, B, H, W, C]."""
+    timesteps, samples = spikes.shape[:2]
+    sums = np.zeros((timesteps, samples, layer.out_height, layer.out_width, layer.out_channels), np.float32)
+    per_timestep = samples * layer.out_positions * max(layer.groups(arithmetic.k), arithmetic.lanes)
+    step = max(1, _INDEX_BYTES // per_timestep)
+    for start in range(0, timesteps, step):
+        block = slice(start, start + step)
+        indices = forward_indices(layer, spikes[block], arithmetic.k, arithmetic.lanes)
+        tables.accumulate(indices, sums[block].reshape(-1, layer.out_channels))
+    return sums
+
+
+def _direct_sums(network: Network, arithmetic: Arithmetic, tables: LutTables, pixels: Flags) -> Floats:
+    """Return x [1, B, OH, OW, M] of bytes [B, H, W, C]: eight bit planes, most significant first."""
+    layer = network.layers[0]
+    sums = np.zeros((1, pixels.shape[0], layer.out_height, layer.out_width, layer.out_channels), np.float32)
+    psum = sums.reshape(-1, layer.out_channels)
+    for plane in range(BIT_PLANES):
+        indices = forward_indices(layer, bit_plane(pixels, plane), arithmetic.k, arithmetic.lanes)
+        subtract = network.input.signed and plane == 0
+        tables.accumulate(indices, psum, double=plane > 0, subtract=subtract)
+    scale_sums(sums, np.float32(2.0**-network.input.exponent), rounding(arithmetic.sum))
+    return sums
