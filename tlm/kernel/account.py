@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
 
-from simpy.core import Environment
+from tlm.kernel.environment import WholeTimeEnvironment
 
 IDLE = "idle"
 """Reason while a process is neither working nor waiting on a channel and has said nothing else."""
@@ -41,13 +41,15 @@ Listener = Callable[[Interval], None]
 class Account:
     """The book of one process: current state, and time per state and reason since its creation."""
 
-    def __init__(self, env: Environment, name: str) -> None:
+    def __init__(self, env: WholeTimeEnvironment, name: str) -> None:
         self.name = name
         self.state = State.STARVED
         self.reason = IDLE
-        self.start_ps: int = env._now  # type: ignore[assignment]  # the kernel's time is whole
+        self.start_ps = env._now
         self._env = env
         self._since_ps = self.start_ps
+        self.watched = False
+        """Whether an engine or a listener follows this account, so that no switch may be cut short."""
         self._busy_ps = 0
         self._totals: dict[tuple[State, str], int] = {}
         self._engines: list[EngineAccount] = []
@@ -56,35 +58,13 @@ class Account:
 
     def switch(self, state: State, reason: str = "") -> None:
         """Enter `state` for `reason` now; a stretch of zero length leaves no trace."""
-        now_ps: int = self._env._now  # type: ignore[assignment]  # the kernel's time is whole
+        now_ps = self._env._now
         if now_ps != self._since_ps:
             self._book(now_ps)
         self.state = state
         self.reason = "" if state is State.BUSY else reason
         for engine in self._engines:
             engine.refresh()
-
-    def begin_work(self) -> None:
-        """Enter busy: `switch` without its calls where nobody looks on."""
-        if self._engines:
-            self.switch(State.BUSY)
-            return
-        now_ps: int = self._env._now  # type: ignore[assignment]  # the kernel's time is whole
-        if now_ps != self._since_ps:
-            self._book(now_ps)
-        self.state = State.BUSY
-        self.reason = ""
-
-    def end_work(self, state: State, reason: str) -> None:
-        """Leave busy for `state` and `reason`, as before the work."""
-        if self._engines or self._listeners:
-            self.switch(state, reason)
-            return
-        now_ps: int = self._env._now  # type: ignore[assignment]  # the kernel's time is whole
-        self._busy_ps += now_ps - self._since_ps
-        self._since_ps = now_ps
-        self.state = state
-        self.reason = reason
 
     @contextmanager
     def during(self, state: State, reason: str = "") -> Iterator[None]:
@@ -97,6 +77,7 @@ class Account:
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every finished interval from now on; `close` hands out the last one."""
         self._listeners.append(listener)
+        self.watched = True
 
     def close(self) -> None:
         """Book up to now and hand the open interval to the listeners (at the end of a run)."""
@@ -118,7 +99,7 @@ class Account:
     @property
     def elapsed_ps(self) -> int:
         """Picoseconds from the account's creation until now."""
-        return int(self._env.now) - self.start_ps
+        return self._env._now - self.start_ps
 
     def _book(self, now_ps: int) -> None:
         if self.state is State.BUSY:
@@ -153,7 +134,7 @@ class EngineAccount(Account):
     where no other stage waits for anything). An engine may itself be a stage of a larger one.
     """
 
-    def __init__(self, env: Environment, name: str) -> None:
+    def __init__(self, env: WholeTimeEnvironment, name: str) -> None:
         super().__init__(env, name)
         self.stages: list[Account] = []
 
@@ -161,6 +142,7 @@ class EngineAccount(Account):
         """Register one more stage, from now on."""
         self.stages.append(stage)
         stage._engines.append(self)
+        stage.watched = True
         self.refresh()
 
     def refresh(self) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from heapq import heappush
 from typing import Any, SupportsIndex
 
-from simpy.core import Environment
 from simpy.events import NORMAL, Event, Timeout
 from simpy.events import Process as SimpyProcess
 
 from tlm.kernel.account import FINISHED, Account, State
+from tlm.kernel.environment import WholeTimeEnvironment
 from tlm.kernel.errors import ElaborationError, ProcessError
 from tlm.kernel.time import whole_ps
 
@@ -30,7 +31,9 @@ class Process(SimpyProcess):
     `daemon` marks a server that may wait for ever: it neither keeps a run alive nor counts as deadlocked.
     """
 
-    def __init__(self, env: Environment, full_name: str, body: Body, daemon: bool) -> None:
+    env: WholeTimeEnvironment
+
+    def __init__(self, env: WholeTimeEnvironment, full_name: str, body: Body, daemon: bool) -> None:
         self.full_name = full_name
         self.daemon = daemon
         self.account = Account(env, full_name)
@@ -52,15 +55,25 @@ class Process(SimpyProcess):
             duration_ps = whole_ps(duration_ps, f"work of {self.full_name}")
         if not duration_ps:
             return
-        account = self.account
+        # Written out instead of calling the account and SimPy's Timeout: this is the model's innermost loop.
+        env, account = self.env, self.account
         before, because = account.state, account.reason
-        account.begin_work()
-        # One timer per process, used again and again: a process waits for one thing at a time.
+        if account.watched:
+            account.switch(State.BUSY)
+        else:
+            if env._now != account._since_ps:
+                account._book(env._now)
+            account.state = State.BUSY
         timer = self._timer
         timer.callbacks = []
-        self.env.schedule(timer, NORMAL, duration_ps)
+        heappush(env._queue, (env._now + duration_ps, NORMAL, next(env._eid), timer))
         yield timer
-        account.end_work(before, because)
+        if account.watched:
+            account.switch(before, because)
+        else:
+            account._busy_ps += env._now - account._since_ps
+            account._since_ps = env._now
+            account.state = before
 
     def finish(self, _event: Event) -> None:
         """Book the time after the end of the process (called by the simulation)."""
@@ -85,7 +98,9 @@ class Process(SimpyProcess):
 class Wait(Event):
     """The event on which a process waits in a channel, and what a deadlock report says about it."""
 
-    def __init__(self, env: Environment, operation: str, describe: Callable[[Wait], str], amount: int = 0) -> None:
+    def __init__(
+        self, env: WholeTimeEnvironment, operation: str, describe: Callable[[Wait], str], amount: int = 0
+    ) -> None:
         super().__init__(env)
         self.operation = operation
         self.amount = amount

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from heapq import heappop
+from math import inf
 from typing import SupportsIndex
 
-from simpy.core import Environment
 from simpy.events import Event, EventPriority, Timeout
 
+from tlm.kernel.environment import WholeTimeEnvironment
 from tlm.kernel.errors import Deadlock, ElaborationError, TimeLimitExceeded, TimeValueError
 from tlm.kernel.process import Body, Process, process_name
 from tlm.kernel.time import whole_ps
 
-_NEVER_PS = 1 << 62
 _SETTLED = EventPriority(2)  # after SimPy's URGENT (0) and NORMAL (1)
-
-
-class WholeTimeEnvironment(Environment):
-    """SimPy's environment with integer time only, and a loop that raises a failed event's own exception."""
-
-    def timeout(self, delay: SupportsIndex = 0, value: object = None) -> Timeout:  # type: ignore[override]
-        """Return an event `delay` picoseconds from now; TimeValueError if it is not a whole number."""
-        return Timeout(self, whole_ps(delay, "timeout"), value)
-
-    def drain(self, stop_ps: int) -> bool:
-        """Handle all events before `stop_ps`; return whether none is left.
-
-        The same as repeating SimPy's ``step``, without its call per event, and without rebuilding exceptions.
-        """
-        queue = self._queue
-        while queue:
-            if queue[0][0] >= stop_ps:
-                return False
-            self._now, _, _, event = heappop(queue)
-            callbacks = event.callbacks
-            event.callbacks = None  # type: ignore[assignment]  # SimPy's mark of a processed event
-            for callback in callbacks:
-                callback(event)
-            if not event._ok and not event.defused:
-                raise event._value
-        return True
 
 
 class Simulation:
@@ -63,7 +36,7 @@ class Simulation:
     @property
     def now_ps(self) -> int:
         """The present time in picoseconds."""
-        return self.env._now  # type: ignore[return-value]  # whole by construction
+        return self.env._now
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -128,19 +101,18 @@ class Simulation:
         Raises Deadlock if no event is left while processes other than daemons wait, TimeLimitExceeded if
         `time_limit_ps` is set and reached, TimeValueError if `until_ps` is past, and whatever a process raises.
         """
-        until = _NEVER_PS if until_ps is None else whole_ps(until_ps, "until_ps")
-        if until < self.now_ps:
+        until = None if until_ps is None else whole_ps(until_ps, "until_ps")
+        if until is not None and until < self.now_ps:
             raise TimeValueError("time is past", "until_ps", until, f"at least {self.now_ps}")
-        limit_ps = _NEVER_PS if self.time_limit_ps is None else self.time_limit_ps
-        if self.env.drain(min(until, limit_ps)):
+        limit_ps = self._time_limit()
+        stop_ps = limit_ps if until is None else min(until, limit_ps)
+        if self.env.drain(stop_ps):
             if self._alive():
                 raise Deadlock(self.now_ps, self._describe())
-        elif limit_ps < until:
-            if self._alive():
-                raise TimeLimitExceeded(limit_ps, self._describe())
-            until = limit_ps
-        if until != _NEVER_PS:
-            self.env._now = until
+        elif stop_ps == limit_ps and self._alive():
+            raise TimeLimitExceeded(self.time_limit_ps or 0, self._describe())
+        if until is not None:
+            self.env._now = min(until, limit_ps)
         return self.now_ps
 
     def run_until(self, process: Process) -> int:
@@ -148,16 +120,19 @@ class Simulation:
 
         Raises as `run` does; Deadlock also if no event is left and `process` has not ended.
         """
-        env = self.env
-        limit_ps = _NEVER_PS if self.time_limit_ps is None else self.time_limit_ps
+        limit_ps = self._time_limit()
         while not process.processed:
-            next_ps = env.peek()
+            next_ps = self.env.peek()
+            if next_ps == inf:
+                raise Deadlock(self.now_ps, self._describe())
             if next_ps >= limit_ps:
-                if not env._queue:
-                    raise Deadlock(self.now_ps, self._describe())
-                raise TimeLimitExceeded(limit_ps, self._describe())
-            env.drain(int(next_ps) + 1)
+                raise TimeLimitExceeded(self.time_limit_ps or 0, self._describe())
+            self.env.drain(next_ps + 1)
         return self.now_ps
+
+    def _time_limit(self) -> int | float:
+        """First time at which nothing may happen any more."""
+        return inf if self.time_limit_ps is None else self.time_limit_ps + 1
 
     def _alive(self) -> list[Process]:
         return [process for process in self._processes.values() if not process.daemon]
