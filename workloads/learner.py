@@ -1,0 +1,97 @@
+"""What the training loop trains with: the machine's arithmetic, or float32 as the baseline it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads.digits import NAME, Images
+from workloads.record import OptimiserConstants, StepRecord
+from workloads.training_settings import TrainingSettings
+from workloads.training_state import TrainingState, initial_state, state_after
+from workloads.training_step import forward_logits, train_step, training_step
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step gave: the state after it, and counts of non-finite and subnormal stored values."""
+
+    state: TrainingState
+    loss: float
+    logits: NDArray[np.float64]
+    skipped: bool
+    nonfinite: int
+    subnormal: int
+    record: StepRecord | None
+
+
+class Learner(Protocol):
+    """One way to take a training step."""
+
+    def initial_state(self) -> TrainingState:
+        """State before the first step."""
+
+    def step(
+        self,
+        state: TrainingState,
+        inputs: Images,
+        labels: NDArray[np.int64],
+        optimiser: OptimiserConstants,
+        number: int,
+        capture: bool,
+    ) -> Outcome:
+        """Take step `number` from `state`, which stays as it is; with `capture` the outcome has the step's record."""
+
+    def logits(self, state: TrainingState, inputs: Images) -> NDArray[np.float64]:
+        """Logits [B, classes] of `inputs` under the weights of `state`."""
+
+
+class MachineLearner:
+    """Training in the machine's arithmetic, bit for bit (docs/contract.md)."""
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self._settings = settings
+
+    def initial_state(self) -> TrainingState:
+        """Seeded weights."""
+        settings = self._settings
+        return initial_state(settings.network, settings.arithmetic, settings.seed, settings.scale_log2)
+
+    def step(
+        self,
+        state: TrainingState,
+        inputs: Images,
+        labels: NDArray[np.int64],
+        optimiser: OptimiserConstants,
+        number: int,
+        capture: bool,
+    ) -> Outcome:
+        """One bit-exact step."""
+        settings = self._settings
+        network, arithmetic = settings.network, settings.arithmetic
+        if capture:
+            record = training_step(
+                network, arithmetic, state, inputs, labels, optimiser, number, settings.seed, dataset=NAME
+            )
+            counts = [(layer.nonfinite, layer.subnormal) for layer in record.layers]
+            after, loss, logits, skipped = state_after(record, state), record.loss, record.logits, record.skipped
+        else:
+            record = None
+            result = train_step(network, arithmetic, state, inputs, labels, optimiser)
+            counts = list(zip(result.nonfinite, result.subnormal, strict=True))
+            after, loss, logits, skipped = result.state, result.loss, result.logits, result.skipped
+        nonfinite = sum(sum(layer.values()) for layer, _ in counts)
+        subnormal = sum(sum(layer.values()) for _, layer in counts)
+        return Outcome(after, loss, logits, skipped, nonfinite, subnormal, record)
+
+    def logits(self, state: TrainingState, inputs: Images) -> NDArray[np.float64]:
+        """Forward pass in the machine's arithmetic."""
+        return forward_logits(self._settings.network, self._settings.arithmetic, state.weights, inputs)
+
+
+def make_learner(settings: TrainingSettings) -> Learner:
+    """Return the learner that `settings` names."""
+    return MachineLearner(settings)

@@ -1,0 +1,173 @@
+"""Training on the digits: a loop that can stop after any step and go on later with the same bits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_models.errors import InputError
+from workloads.atomic import check_writable
+from workloads.checkpoint import EpochResult, Progress, read_checkpoint, write_checkpoint
+from workloads.digits import Samples, as_inputs, epoch_batches, load_digits_split
+from workloads.learner import Learner, make_learner
+from workloads.sealed_file import open_sealed
+from workloads.trace_file import write_trace
+from workloads.trace_schema import TRACE
+from workloads.training_settings import FLOAT32, TrainingSettings
+
+_EVALUATION_BATCH = 72  # a fifth of the held-out images: bounds the memory of the potentials
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a call of ``train`` ended; `started_at` is the step it went on from (all steps: there was nothing to do)."""
+
+    progress: Progress
+    started_at: int
+
+
+def train(
+    settings: TrainingSettings,
+    trace: Path | None = None,
+    checkpoint: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    learner: Learner | None = None,
+) -> TrainingResult:
+    """Train to the end, from the checkpoint if there is one; the captured step's record is written to `trace`.
+
+    The checkpoint is written after every epoch, at the end and on Ctrl-C, and a run that went on from it has the
+    same bits as one that was never interrupted. `report` is called after every step. `learner` replaces the one that
+    `settings` names. Raises InputError for settings that cannot be used, another run's checkpoint, a folder that
+    cannot be written, and a captured trace that has disappeared.
+    """
+    settings.check()
+    if settings.learner == FLOAT32 and trace is not None:
+        raise InputError("the float32 baseline has no trace", "learner", FLOAT32, "machine")
+    for path in (trace, checkpoint):
+        if path is not None:
+            check_writable(path)
+    progress = None if checkpoint is None else read_checkpoint(checkpoint, settings.to_dict())
+    if progress is not None and trace is not None:
+        _check_captured(settings, progress, trace)
+    if progress is not None and progress.step == settings.steps:
+        return TrainingResult(progress, settings.steps)
+    learner = learner or make_learner(settings)
+    if progress is None:
+        progress = Progress(state=learner.initial_state())
+    started_at = progress.step
+    progress = _run(settings, learner, progress, trace, checkpoint, report)
+    return TrainingResult(progress, started_at)
+
+
+def accuracy(settings: TrainingSettings, learner: Learner, progress: Progress, samples: Samples) -> float:
+    """Share of `samples`, 0..1, whose largest logit is that of their label."""
+    correct = 0
+    for start in range(0, len(samples.labels), _EVALUATION_BATCH):
+        chosen = slice(start, start + _EVALUATION_BATCH)
+        logits = learner.logits(progress.state, as_inputs(samples.images[chosen], settings.network))
+        correct += _correct(logits, samples.labels[chosen])
+    return correct / len(samples.labels)
+
+
+def _run(
+    settings: TrainingSettings,
+    learner: Learner,
+    progress: Progress,
+    trace: Path | None,
+    checkpoint: Path | None,
+    report: Callable[[Progress], None],
+) -> Progress:
+    """Take all steps that are left. `progress` is replaced whole after each, so an interruption finds it consistent."""
+
+    def save() -> None:
+        if checkpoint is not None:
+            write_checkpoint(checkpoint, settings.to_dict(), progress)
+
+    try:
+        for batch in _batches(settings, progress.step):
+            progress = _advance(settings, learner, progress, batch, trace)
+            if progress.step % settings.steps_per_epoch == 0 or progress.step == settings.steps:
+                save()
+            report(progress)
+    except KeyboardInterrupt:
+        save()
+        raise
+    return progress
+
+
+def _batches(settings: TrainingSettings, done: int) -> Iterator[Samples]:
+    """Batches of steps `done` + 1 to the last."""
+    while done < settings.steps:
+        epoch, first = divmod(done, settings.steps_per_epoch)
+        for batch in epoch_batches(settings.seed, epoch, settings.batch, first):
+            if done == settings.steps:
+                return
+            yield batch
+            done += 1
+
+
+def _advance(
+    settings: TrainingSettings, learner: Learner, progress: Progress, batch: Samples, trace: Path | None
+) -> Progress:
+    """Take one step, capture it if it is the one, and close the epoch if it is the epoch's last."""
+    started = time.monotonic()
+    number = progress.step + 1
+    optimiser = settings.optimiser(number, progress.state.scale_log2)
+    inputs = as_inputs(batch.images, settings.network)
+    capture = trace is not None and number == settings.capture
+    outcome = learner.step(progress.state, inputs, batch.labels, optimiser, number, capture)
+    captured = progress.captured
+    if trace is not None and outcome.record is not None:
+        captured = write_trace(outcome.record, trace)
+    progress = replace(
+        progress,
+        state=outcome.state,
+        step=number,
+        loss=outcome.loss,
+        loss_sum=progress.loss_sum + outcome.loss,
+        correct=progress.correct + _correct(outcome.logits, batch.labels),
+        skipped_steps=progress.skipped_steps + outcome.skipped,
+        nonfinite=progress.nonfinite + outcome.nonfinite,
+        subnormal=progress.subnormal + outcome.subnormal,
+        captured=captured,
+    )
+    if number % settings.steps_per_epoch == 0 or number == settings.steps:
+        progress = _close_epoch(settings, learner, progress)
+    return replace(progress, seconds=progress.seconds + time.monotonic() - started)
+
+
+def _close_epoch(settings: TrainingSettings, learner: Learner, progress: Progress) -> Progress:
+    """Add the running epoch to the history, with the held-out accuracy after it."""
+    epoch = (progress.step - 1) // settings.steps_per_epoch
+    steps = progress.step - epoch * settings.steps_per_epoch
+    result = EpochResult(
+        epoch=epoch + 1,
+        steps=steps,
+        loss=progress.loss_sum / steps,
+        accuracy=progress.correct / (steps * settings.batch),
+        held_out_accuracy=accuracy(settings, learner, progress, load_digits_split().held_out),
+    )
+    return replace(progress, loss_sum=0.0, correct=0, history=(*progress.history, result))
+
+
+def _check_captured(settings: TrainingSettings, progress: Progress, trace: Path) -> None:
+    """Raise InputError if the run is past its captured step and the trace is not the one it wrote."""
+    if progress.step < settings.capture:
+        return
+    what = "training is past the captured step, but its trace is not there; remove the checkpoint to start again"
+    if not trace.exists():
+        raise InputError(what, str(trace))
+    file, digest = open_sealed(trace, TRACE)
+    file.close()
+    if digest != progress.captured:
+        raise InputError(what, str(trace), digest, progress.captured)
+
+
+def _correct(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> int:
+    """Number of samples whose largest logit (the first, of equals) is that of their label."""
+    return int(np.count_nonzero(logits.argmax(axis=-1) == labels))
