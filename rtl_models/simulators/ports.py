@@ -1,4 +1,4 @@
-"""The ports of a unit as MyHDL signals, and its conversion to Verilog."""
+"""The ports of a unit, as widths and as MyHDL signals."""
 
 from __future__ import annotations
 
@@ -26,8 +26,3 @@ def port_signals(unit: Unit) -> dict[str, Any]:
     for name, width in port_widths(unit).items():
         signals[name] = Signal(bool(0)) if width == 1 else Signal(modbv(0)[width:])
     return signals
-
-
-def instantiate(unit: Unit, signals: dict[str, Any]) -> Any:
-    """Return the unit's MyHDL block on `signals`."""
-    return unit.block(**signals, **unit.parameters)
