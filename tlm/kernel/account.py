@@ -76,6 +76,7 @@ class Account:
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every finished interval from now on; `close` hands out the last one."""
+        self.switch(self.state, self.reason)
         self._listeners.append(listener)
         self.watched = True
 

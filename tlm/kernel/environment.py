@@ -29,7 +29,7 @@ class WholeTimeEnvironment(Environment):
         while queue:
             if queue[0][0] >= stop_ps:
                 return False
-            self._now, _, _, event = heappop(queue)
+            self._now, _, _, event = heappop(queue)  # type: ignore[assignment]  # only whole times enter
             callbacks = event.callbacks
             event.callbacks = None  # type: ignore[assignment]  # SimPy's mark of a processed event
             for callback in callbacks:

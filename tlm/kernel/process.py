@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 from simpy.events import NORMAL, Event, Timeout
 from simpy.events import Process as SimpyProcess
 
-from tlm.kernel.account import FINISHED, Account, State
+from tlm.kernel.account import Account, State
 from tlm.kernel.environment import WholeTimeEnvironment
 from tlm.kernel.errors import ElaborationError, ProcessError
 from tlm.kernel.time import whole_ps
@@ -49,7 +49,7 @@ class Process(SimpyProcess):
     def work(self, duration_ps: SupportsIndex) -> Steps:
         """Be busy for `duration_ps`; zero takes no event at all.
 
-        Raises TimeValueError if the duration is negative or not whole.
+        Raises TimeValueError if the duration is negative or not whole, ProcessError if another process calls it.
         """
         if type(duration_ps) is not int or duration_ps < 0:
             duration_ps = whole_ps(duration_ps, f"work of {self.full_name}")
@@ -57,13 +57,15 @@ class Process(SimpyProcess):
             return
         # Written out instead of calling the account and SimPy's Timeout: this is the model's innermost loop.
         env, account = self.env, self.account
+        if env._active_proc is not self:
+            raise ProcessError("work is called by another process", self.full_name)
         before, because = account.state, account.reason
         if account.watched:
             account.switch(State.BUSY)
         else:
             if env._now != account._since_ps:
                 account._book(env._now)
-            account.state = State.BUSY
+            account.state, account.reason = State.BUSY, ""
         timer = self._timer
         timer.callbacks = []
         heappush(env._queue, (env._now + duration_ps, NORMAL, next(env._eid), timer))
@@ -73,11 +75,7 @@ class Process(SimpyProcess):
         else:
             account._busy_ps += env._now - account._since_ps
             account._since_ps = env._now
-            account.state = before
-
-    def finish(self, _event: Event) -> None:
-        """Book the time after the end of the process (called by the simulation)."""
-        self.account.switch(State.STARVED, FINISHED)
+            account.state, account.reason = before, because
 
     def describe(self) -> str:
         """Return one line: who waits for what."""

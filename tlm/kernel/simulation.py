@@ -7,6 +7,7 @@ from typing import SupportsIndex
 
 from simpy.events import Event, EventPriority, Timeout
 
+from tlm.kernel.account import FINISHED, State
 from tlm.kernel.environment import WholeTimeEnvironment
 from tlm.kernel.errors import Deadlock, ElaborationError, TimeLimitExceeded, TimeValueError
 from tlm.kernel.process import Body, Process, process_name
@@ -72,7 +73,7 @@ class Simulation:
 
     def _forget(self, event: Event) -> None:
         if isinstance(event, Process):
-            event.finish(event)
+            event.account.switch(State.STARVED, FINISHED)
             del self._names[event.full_name], self._processes[event.full_name]
 
     def timeout(self, delay_ps: SupportsIndex) -> Timeout:
@@ -112,7 +113,7 @@ class Simulation:
         elif stop_ps == limit_ps and self._alive():
             raise TimeLimitExceeded(self.time_limit_ps or 0, self._describe())
         if until is not None:
-            self.env._now = min(until, limit_ps)
+            self.env._now = int(min(until, limit_ps))
         return self.now_ps
 
     def run_until(self, process: Process) -> int:
