@@ -35,15 +35,16 @@ def backward_pass(
     """Return every layer's gradients: du [T, B, OH, OW, M], for the last layer g16 [B, 1, 1, M] itself."""
     constants = (network.constants.alpha, network.constants.beta)
     layers = network.layers
-    below = output_gradient.reshape(output_gradient.shape[0], 1, 1, -1)
-    gradients = [below]
+    below: Floats = output_gradient.reshape(output_gradient.shape[0], 1, 1, -1)
+    gradients: list[Floats] = [below]
     for number in range(len(layers) - 1, 0, -1):
         sums = backward_sums(layers[number], below, weights[number], arithmetic.sum)
         state = activity[number - 1]
         timesteps = state.spikes.shape[0]
-        flat = [array.reshape(timesteps, -1) for array in (state.potentials, state.spikes, state.masks)]
         rows = sums.reshape(1 if number == len(layers) - 1 else timesteps, -1)
-        du = gradient_unit(rows, *flat, constants, arithmetic.value, arithmetic.sum)
+        potentials = state.potentials.reshape(timesteps, -1)
+        spikes, masks = state.spikes.reshape(timesteps, -1), state.masks.reshape(timesteps, -1)
+        du = gradient_unit(rows, potentials, spikes, masks, constants, arithmetic.value, arithmetic.sum)
         below = du.reshape(state.spikes.shape)
         gradients.insert(0, below)
     return tuple(gradients)

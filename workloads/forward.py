@@ -31,7 +31,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class ForwardResult:
-    """Activity of every spiking layer, logits [B, classes], and counts (non-finite, subnormal) of the tables by layer."""
+    """Activity of every spiking layer, logits [B, classes], and the tables' (non-finite, subnormal) by layer."""
 
     activity: tuple[Activity, ...]
     logits: NDArray[np.float64]
@@ -101,7 +101,7 @@ def _mean_over_time(sums: Floats) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         for row in sums.reshape(sums.shape[0], *total.shape):
             total += row
-    return total / sums.shape[0]
+    return np.asarray(total / sums.shape[0], np.float64)
 
 
 def _spike_sums(layer: Layer, arithmetic: Arithmetic, tables: LutTables, spikes: Flags) -> Floats:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def float_bits(typing_context: Any, value: Any) -> Any:
     """Return the pattern (uint32) of a binary32 number."""
 
@@ -19,7 +19,7 @@ def float_bits(typing_context: Any, value: Any) -> Any:
     return types.uint32(types.float32), emit
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def bits_float(typing_context: Any, bits: Any) -> Any:
     """Return the binary32 number of a pattern (uint32)."""
 

@@ -8,6 +8,7 @@ docs/contract.md, "Table" and "Row sum".
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -27,7 +28,7 @@ _LEAST_LOOKUPS = 1 << 19  # smaller jobs are not worth a second thread
 
 
 class LutTables:
-    """The tables over `operands` [groups, k, M], entries rounded to `value`, sums to `total`; groups a multiple of lanes.
+    """The tables over `operands` [groups, k, M], whole tiles; entries are rounded to `value`, sums to `total`.
 
     Small ones are kept; large ones are built again, a few tiles at a time, by every `accumulate`. `nonfinite` and
     `subnormal` count stored entries, each entry once however often it is built.
@@ -92,9 +93,9 @@ def _scale(sums: Floats, factor: np.float32, sum_format: Rounding) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _build_tables(operands: Floats, tables: Floats, entry_format: Rounding, start: int, stop: int) -> tuple[int, int]:
+def _build_tables(operands: Floats, tables: Floats, entry_format: Rounding, start: int, stop: int) -> Any:
     """Build the tables of groups start..stop; return how many entries are not finite and how many subnormal."""
-    k, rows = operands.shape[1:]
+    k = operands.shape[1]
     for group in range(start, stop):
         tables[group, 0] = np.float32(0.0)
         for j in range(k):
@@ -140,7 +141,7 @@ def _accumulate(
                     for leaf in range(leaves):
                         for j in range(_LEAVES):
                             lane = leaf * _LEAVES + j
-                            entry, group = 0, tile
+                            entry, group = np.int64(0), tile
                             if lane < lanes:  # a tile of less than eight lanes adds entries 0
                                 group = tile + lane
                                 entry = np.int64(indices[position, first + group])
@@ -159,7 +160,7 @@ def _any(indices: Indices, position: int, group: int, lanes: int) -> bool:
     seen = np.uint8(0)
     for lane in range(lanes):
         seen |= indices[position, group + lane]
-    return seen != 0
+    return bool(seen != 0)
 
 
 @njit(nogil=True, cache=True)

@@ -34,7 +34,7 @@ def sgd(
 
 
 def next_scale(scale_log2: int, finite_steps: int, skipped: bool) -> tuple[int, int]:
-    """Return the dynamic loss scale's (q, finite steps) after a step: down one when skipped, up one after 2,000 finite."""
+    """Return the dynamic loss scale (q, finite steps) after a step: q - 1 if skipped, q + 1 after 2,000 finite."""
     if skipped:
         return scale_log2 - 1, 0
     if finite_steps + 1 >= GROWTH_STEPS:

@@ -7,8 +7,8 @@ rounding of the exact result:
 * additions: with p fraction bits more than 2 p' + 2 (24 >= 2 * 11 + 2, and 24 >= 2 * 8 + 2) a second rounding is
   innocuous (Figueroa, "When is double rounding innocuous?", 1995), and a sum too small to be normal is exact;
 * products of two values of 16 bits are exact in binary32, save bfloat16 products below 2^-133: they have at most 16
-  significant bits, so one whose leading bit is 2^-134 or more is exact in binary32, and a smaller one rounds to zero both
-  ways (an exact half rounds to even, which is zero);
+  significant bits, so one whose leading bit is 2^-134 or more is exact in binary32, and a smaller one rounds to zero
+  both ways (an exact half rounds to even, which is zero);
 * products with a binary32 constant, where sums are not binary32: exact in binary64 (24 + 11 bits), brought to
   binary32 by rounding to odd, after which a second rounding is innocuous (Boldo and Melquiond, 2008).
 """
@@ -42,7 +42,7 @@ class Rounding(NamedTuple):
 def rounding(fmt: FloatFormat) -> Rounding:
     """Return the constants that round a binary32 number to `fmt` (nearest even, subnormals kept)."""
     dropped = BINARY32.fraction_bits - fmt.fraction_bits
-    normal = np.array(2.0 ** (1 - fmt.bias), np.float32).view(np.uint32)[()]
+    normal = np.uint32((BINARY32.bias - fmt.bias + 1) << BINARY32.fraction_bits)
     narrow = fmt == BINARY16
     return Rounding(
         shift=np.uint32(dropped),
@@ -74,7 +74,7 @@ def round_float(x: np.float32, r: Rounding) -> np.float32:
     signed = np.uint32(rounded | np.uint32(bits & np.uint32(0x80000000)))
     if magnitude > np.uint32(0x7F800000):
         signed = np.uint32(0x7FC00000)
-    return bits_float(signed)
+    return np.float32(bits_float(signed))
 
 
 @njit(nogil=True, cache=True)
@@ -89,7 +89,7 @@ def round_product(a: np.float32, b: np.float32, r: Rounding) -> np.float32:
         if abs(np.float64(single)) > abs(exact):
             bits = np.uint32(bits - np.uint32(1))
         bits = np.uint32(bits | np.uint32(1))
-    return round_float(bits_float(bits), r)
+    return np.float32(round_float(bits_float(bits), r))
 
 
 @njit(nogil=True, cache=True)
@@ -100,8 +100,8 @@ def round_in_place(values: NDArray[np.float32], r: Rounding) -> None:
 
 
 @njit(nogil=True, cache=True)
-def count_special(values: NDArray[np.float32], r: Rounding) -> tuple[int, int]:
-    """Return how many elements of the flat array `values` are not finite, and how many are subnormal in `r`'s format."""
+def count_special(values: NDArray[np.float32], r: Rounding) -> tuple[np.int64, np.int64]:
+    """Return how many elements of the flat array `values` are not finite, and how many are subnormal in format `r`."""
     nonfinite = np.int64(0)
     subnormal = np.int64(0)
     for i in range(values.size):
