@@ -146,7 +146,8 @@ install_tools() {
     missing="$(missing_tools)"
     # shellcheck disable=SC2086  # the names are words
     if reason="$(apt_install $missing)"; then
-        return
+        [[ -n "$(missing_tools)" ]] || return 0
+        reason="installed, but not on the PATH"
     fi
     echo "$reason" >"$no_tools_mark"
 }
