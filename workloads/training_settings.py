@@ -19,6 +19,7 @@ FLOAT32 = "float32"
 DEFAULT_EPOCHS = 25
 _LARGEST_SEED = 2**63 - 1  # a trace keeps the seed in 64 bits
 _LARGEST_LANES = 1024  # far above any array that fits a chip; bounds the padding to whole tiles
+_LARGEST_RATE = float(np.finfo(np.float32).max)  # rates are binary32
 _LARGEST_SCALE = 126  # 2^q and 2^-q are normal binary32 numbers
 
 
@@ -116,5 +117,5 @@ def check_whole(name: str, value: int, lowest: int, highest: int | None = None) 
 
 
 def _check_rate(name: str, value: float) -> None:
-    if not (value >= 0.0 and math.isfinite(np.float32(value))):
-        raise InputError("wrong value", name, value, "a finite number >= 0")
+    if not 0.0 <= value <= _LARGEST_RATE:  # false for NaN
+        raise InputError("wrong value", name, value, f"a number 0..{_LARGEST_RATE:g}")
