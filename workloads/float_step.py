@@ -1,0 +1,201 @@
+"""The same training step in plain floating point: the oracle of the machine's step and the float32 baseline.
+
+Convolutions are matrix products over unfolded receptive fields, so sums run in no particular order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from workloads.network import DIRECT, Layer, Network
+
+Reals = NDArray[Any]  # float32 or float64
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """One layer's tensors, [T, B, OH, OW, M] and dW [M, R, S, C]; the last layer has no u, s and f.
+
+    `gradients` are du, in the last layer the loss's gradient by x [1, B, 1, 1, M], the same for all t.
+    """
+
+    potentials: Reals | None
+    spikes: NDArray[np.uint8] | None
+    masks: NDArray[np.uint8] | None
+    gradients: Reals
+    weight_gradient: Reals
+
+
+@dataclass(frozen=True)
+class FloatStep:
+    """Logits [B, classes], the batch's mean cross entropy, and every layer's tensors."""
+
+    logits: Reals
+    loss: float
+    layers: tuple[FloatLayer, ...]
+
+
+def real_inputs(network: Network, inputs: NDArray[Any], dtype: DTypeLike = np.float64) -> Reals:
+    """Return inputs as numbers [T, B, H, W, C], or [1, B, H, W, C] where they are the same at every timestep.
+
+    Bytes of a direct-coded network are scaled by 2^-exponent; reals and spikes stay as they are.
+    """
+    if network.input.coding == DIRECT and inputs.ndim == 4:
+        scaled = inputs.astype(dtype) * np.asarray(2.0**-network.input.exponent, dtype)
+        return np.asarray(scaled[np.newaxis], dtype)
+    return np.asarray(inputs, dtype)
+
+
+def float_step(
+    network: Network,
+    weights: tuple[Reals, ...],
+    inputs: NDArray[Any],
+    labels: NDArray[np.int64],
+    dtype: DTypeLike = np.float64,
+) -> FloatStep:
+    """Run forward and backward in `dtype`; `inputs` are bytes, spikes, or reals [T, B, H, W, C] of any kind."""
+    typed = tuple(np.asarray(layer, dtype) for layer in weights)
+    maps = [real_inputs(network, inputs, dtype)]
+    states = []
+    for layer, matrix in zip(network.layers[:-1], typed, strict=False):
+        states.append(_fire(network, convolve(layer, maps[-1], matrix)))
+        maps.append(states[-1][1].astype(dtype))
+    logits = convolve(network.layers[-1], maps[-1], typed[-1]).mean(axis=0)[:, 0, 0, :]
+    loss, errors = cross_entropy(logits, labels)
+    below = (errors / (labels.size * network.timesteps))[np.newaxis, :, np.newaxis, np.newaxis, :].astype(dtype)
+    layers: list[FloatLayer] = []
+    for number in range(len(network.layers) - 1, -1, -1):
+        layer, source = network.layers[number], maps[number]
+        seen = _share_timesteps(source, below, network.timesteps)
+        update = correlate(layer, *seen)
+        u, s, f = states[number] if number < len(states) else (None, None, None)
+        layers.insert(0, FloatLayer(u, s, f, below, update))
+        if number:
+            below = _gradients(network, convolve_back(layer, below, typed[number]), states[number - 1])
+    return FloatStep(logits, loss, tuple(layers))
+
+
+def float_logits(
+    network: Network, weights: tuple[Reals, ...], inputs: NDArray[Any], dtype: DTypeLike = np.float64
+) -> Reals:
+    """Return the logits [B, classes] alone."""
+    maps = real_inputs(network, inputs, dtype)
+    for layer, matrix in zip(network.layers[:-1], weights, strict=False):
+        maps = _fire(network, convolve(layer, maps, np.asarray(matrix, dtype)))[1].astype(dtype)
+    last = convolve(network.layers[-1], maps, np.asarray(weights[-1], dtype))
+    return np.asarray(last.mean(axis=0)[:, 0, 0, :])
+
+
+def sgd_update(
+    weights: tuple[Reals, ...],
+    momentum: tuple[Reals, ...],
+    gradients: tuple[Reals, ...],
+    rates: tuple[float, float, float],
+) -> tuple[tuple[Reals, ...], tuple[Reals, ...]]:
+    """Return (weights, momentum) after v = mu v + g + wd w, w = w - lr v; `rates` are lr, mu, wd."""
+    rate, mu, decay = rates
+    stepped = []
+    for w, v, g in zip(weights, momentum, gradients, strict=True):
+        kind = w.dtype.type
+        velocity = kind(mu) * v + (g + kind(decay) * w if decay else g)
+        stepped.append((w - kind(rate) * velocity, velocity))
+    return tuple(w for w, _ in stepped), tuple(v for _, v in stepped)
+
+
+def cross_entropy(logits: Reals, labels: NDArray[np.int64]) -> tuple[float, Reals]:
+    """Return the mean cross entropy of logits [B, classes] and softmax - onehot."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    totals = exponentials.sum(axis=1, keepdims=True)
+    rows = np.arange(labels.size)
+    errors = exponentials / totals
+    errors[rows, labels] -= 1
+    return float(np.mean(np.log(totals[:, 0]) - shifted[rows, labels])), errors
+
+
+def convolve(layer: Layer, maps: Reals, weights: Reals) -> Reals:
+    """Return x [T, B, OH, OW, M] of maps [T, B, H, W, C]."""
+    matrix = weights.reshape(layer.out_channels, -1)
+    shape = (*maps.shape[:2], layer.out_height, layer.out_width, layer.out_channels)
+    return np.asarray((_unfold(layer, maps) @ matrix.T).reshape(shape))
+
+
+def convolve_back(layer: Layer, gradients: Reals, weights: Reals) -> Reals:
+    """Return what gradients [T, B, OH, OW, M] add up to at the layer's inputs, [T, B, H, W, C]."""
+    columns = gradients.reshape(-1, layer.out_channels) @ weights.reshape(layer.out_channels, -1)
+    leading = gradients.shape[:2]
+    if layer.fully_connected:
+        return np.asarray(columns.reshape(*leading, layer.in_height, layer.in_width, layer.in_channels))
+    taps = columns.reshape(-1, layer.out_height, layer.out_width, *layer.weights_shape[1:])
+    height, width = layer.in_height + 2 * layer.padding, layer.in_width + 2 * layer.padding
+    sums = np.zeros((taps.shape[0], height, width, layer.in_channels), columns.dtype)
+    rows, cols = layer.out_height * layer.stride, layer.out_width * layer.stride
+    for r in range(layer.kernel_height):
+        for s in range(layer.kernel_width):
+            sums[:, r : r + rows : layer.stride, s : s + cols : layer.stride][
+                :, : layer.out_height, : layer.out_width
+            ] += taps[:, :, :, r, s]
+    inside = sums[:, layer.padding : layer.padding + layer.in_height, layer.padding : layer.padding + layer.in_width]
+    return np.asarray(inside.reshape(*leading, layer.in_height, layer.in_width, layer.in_channels))
+
+
+def correlate(layer: Layer, maps: Reals, gradients: Reals) -> Reals:
+    """Return dW [M, R, S, C] of maps [T, B, H, W, C] and gradients [T, B, OH, OW, M]."""
+    product = gradients.reshape(-1, layer.out_channels).T @ _unfold(layer, maps)
+    return np.asarray(product.reshape(layer.weights_shape))
+
+
+def _unfold(layer: Layer, maps: Reals) -> Reals:
+    """Return the receptive fields [T B OH OW, R S C] of maps [T, B, H, W, C]."""
+    planes = maps.reshape(-1, *maps.shape[2:])
+    if layer.fully_connected:
+        return planes.reshape(planes.shape[0], -1)
+    p = layer.padding
+    padded = np.pad(planes, ((0, 0), (p, p), (p, p), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (layer.kernel_height, layer.kernel_width), axis=(1, 2))
+    strided = windows[:, :: layer.stride, :: layer.stride].transpose(0, 1, 2, 4, 5, 3)
+    return strided.reshape(-1, layer.elements)
+
+
+def _share_timesteps(maps: Reals, gradients: Reals, timesteps: int) -> tuple[Reals, Reals]:
+    """Bring inputs and gradients to the same timesteps where one of them is the same for all."""
+    if maps.shape[0] == gradients.shape[0]:
+        same = timesteps if maps.shape[0] == 1 else 1
+        return maps, gradients * gradients.dtype.type(same)
+    if maps.shape[0] == 1:
+        return maps, gradients.sum(axis=0, keepdims=True)
+    return maps.sum(axis=0, keepdims=True), gradients
+
+
+def _fire(network: Network, sums: Reals) -> tuple[Reals, NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return u, s, f [T, ...] of x [T, ...], or of [1, ...] where x is the same for all t."""
+    neuron, kind = network.neuron, sums.dtype.type
+    alpha, threshold, interval = kind(neuron.alpha), kind(neuron.threshold), kind(neuron.interval)
+    shape = (network.timesteps, *sums.shape[1:])
+    potentials, spikes, masks = np.empty(shape, sums.dtype), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    kept = np.zeros(shape[1:], sums.dtype)
+    for t in range(network.timesteps):
+        u = potentials[t]
+        np.add(sums[min(t, sums.shape[0] - 1)], kept, out=u)
+        spikes[t] = u > threshold
+        masks[t] = np.abs(u - threshold) < interval
+        kept = alpha * u * (1 - spikes[t])
+    return potentials, spikes, masks
+
+
+def _gradients(network: Network, sums: Reals, state: tuple[Reals, NDArray[np.uint8], NDArray[np.uint8]]) -> Reals:
+    """Return du [T, ...] of backward sums [T, ...] or [1, ...]."""
+    potentials, spikes, masks = state
+    kind = sums.dtype.type
+    alpha, beta = kind(network.neuron.alpha), kind(network.neuron.beta)
+    gradients = np.empty_like(potentials)
+    following = np.zeros(potentials.shape[1:], sums.dtype)
+    for t in range(network.timesteps - 1, -1, -1):
+        ds = sums[min(t, sums.shape[0] - 1)] - alpha * potentials[t] * following
+        gradients[t] = beta * ds * masks[t] + alpha * (1 - spikes[t]) * following
+        following = gradients[t]
+    return gradients
