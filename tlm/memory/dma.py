@@ -62,14 +62,22 @@ class Dma(Module):
 
 
 class Prefetch(Module):
-    """Reads a list of descriptors in order, at most `window` of them ahead of their release.
+    """Reads a list of descriptors in order; at most `window` of them occupy the staging buffer at a time.
 
     `loaded` is the number of descriptors whose data are on the chip. Consumer i calls ``release(i, n)`` when it needs
-    none of the first n any more; room is free once every consumer has said so.
+    none of the first n any more; room is free once every consumer has said so. Descriptors marked in `owned` have room
+    of their own for good and occupy none.
     """
 
     def __init__(
-        self, name: str, parent: Parent, dma: Dma, items: Sequence[Descriptor], window: int, consumers: int = 1
+        self,
+        name: str,
+        parent: Parent,
+        dma: Dma,
+        items: Sequence[Descriptor],
+        window: int,
+        consumers: int = 1,
+        owned: Sequence[bool] = (),
     ) -> None:
         super().__init__(name, parent)
         self.loaded = Watermark("loaded", self)
@@ -78,6 +86,7 @@ class Prefetch(Module):
         self._dma = dma
         self._items = items
         self._window = window
+        self._staged = [number for number in range(len(items)) if not (owned and owned[number])]
         if items:
             self.process(self._load, "load")
 
@@ -87,8 +96,12 @@ class Prefetch(Module):
         self._released.advance(min(self._done_by))
 
     def _load(self, _process: Process) -> Steps:
+        staged = 0
         for number, item in enumerate(self._items):
-            yield from self._released.wait_for(number - self._window + 1, "buffer room")
+            if staged < len(self._staged) and self._staged[staged] == number:
+                if staged >= self._window:
+                    yield from self._released.wait_for(self._staged[staged - self._window] + 1, "buffer room")
+                staged += 1
             if item.ready is not None:
                 yield from item.ready.wait_for(item.level)
             if item.length_bytes:

@@ -30,13 +30,11 @@ class BackwardItems:
         """Multiply-accumulates of all items."""
         return int((self.gradients * self.active.sum(axis=-1)).sum())
 
-    def work(self, first: int, last: int) -> tuple[Counts, Counts]:
-        """Flat (gradients, active) of the positions `first` to `last`, without items that have nothing to compute."""
-        tiles = self.active.shape[-1]
-        active = self.active.reshape(-1, tiles)[first:last].ravel()
-        gradients = np.repeat(self.gradients.ravel()[first:last], tiles)
+    def work(self, tile: int, first: int, last: int) -> tuple[Counts, Counts]:
+        """(gradients, active) of one channel tile at the positions `first` to `last`; empty masks are left out."""
+        active = self.active.reshape(-1, self.active.shape[-1])[first:last, tile]
         real = active > 0
-        return gradients[real], active[real]
+        return self.gradients.ravel()[first:last][real], active[real]
 
 
 def backward_items(
@@ -44,8 +42,8 @@ def backward_items(
 ) -> BackwardItems:
     """Count the items of the sums W^T du through `upper`.
 
-    `gradients` [B, OH, OW, M] are du of the layer above, `masks` [B, H, W, C] the firing masks of the layer below. With a
-    skip switched off every gradient, or every output, counts.
+    `gradients` [B, OH, OW, M] are du of the layer above, `masks` [B, H, W, C] the firing masks of the layer below.
+    With a skip switched off every gradient, or every output, counts.
     """
     visits = (gradients != 0).sum(axis=-1).astype(np.int64)
     if not config.skip_zero_gradients:

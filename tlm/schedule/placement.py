@@ -1,7 +1,7 @@
 """Where each tensor of a training step lives: in an on-chip buffer if it fits there whole, else in DRAM.
 
 Tensors are placed greedily, first layer first. Those of a micro-batch need room for every micro-batch in flight. Where
-some weights do not fit, room to stage two row blocks (double buffering) is set aside first.
+some weights do not fit, room to stage two row blocks and two channel tiles (double buffering) is set aside first.
 """
 
 from __future__ import annotations
@@ -127,13 +127,16 @@ def _check_output_buffer(config: Config) -> None:
 
 
 def _staging_bytes(network: Network, config: Config) -> int:
-    """Room for two row blocks of the largest layer: one in use while the next one arrives."""
-    rows = config.forward_engine.rows
-    largest = max(min(rows, layer.out_channels) * layer.elements for layer in network.layers)
-    staging = 2 * largest * config.contract.value.width_bytes
+    """Room for two row blocks (forward) and two channel tiles (backward): one in use while the next one arrives."""
+    rows, tile = config.forward_engine.rows, config.backward_engine.channel_tile
+    row_block = max(min(rows, layer.out_channels) * layer.elements for layer in network.layers)
+    channel_tile = max(
+        layer.weights_count // layer.in_channels * min(tile, layer.in_channels) for layer in network.layers[1:]
+    )
+    staging = 2 * (row_block + channel_tile) * config.contract.value.width_bytes
     if staging > config.buffers.weights_bytes:
         raise InputError(
-            "the weights buffer cannot hold two row blocks of the largest layer",
+            "the weights buffer cannot hold two row blocks and two channel tiles of the largest layer",
             "buffers.weights_bytes",
             config.buffers.weights_bytes,
             f"at least {staging}",

@@ -1,0 +1,99 @@
+"""One chip assembled from a configuration, with the DRAM and the host around it, ready to run one training step."""
+
+from __future__ import annotations
+
+from tlm.config import Config
+from tlm.engines.backward import BackwardEngine
+from tlm.engines.context import Context, GradientSizes, Order, Progress
+from tlm.engines.forward import ForwardEngine, InputLoader
+from tlm.engines.gradient import GradientUnit
+from tlm.engines.neuron import Host, NeuronUnit
+from tlm.engines.optimiser import OptimiserUnit
+from tlm.engines.weight_update import WeightUpdateEngine
+from tlm.kernel.account import EngineAccount
+from tlm.kernel.module import Module, Parent
+from tlm.kernel.recorder import TransactionRecorder
+from tlm.kernel.time import Clock
+from tlm.memory.dma import Dma, PostedWrites
+from tlm.memory.dram import Dram, DramTiming
+from tlm.schedule.geometry import micro_batches
+from tlm.schedule.placement import place
+from workloads.trace_file import Trace
+
+DMA_CHANNELS = (
+    "inputs",
+    "forward_weights",
+    "forward_spikes",
+    "backward_weights",
+    "backward_gradients",
+    "gradient_state",
+    "update_weight_gradients",
+    "update_gradients",
+    "update_spikes",
+    "optimiser",
+    "writes",
+)
+
+
+class Accelerator(Module):
+    """H2Learn: forward, backward and weight update engine, the vector units between them, DMA, DRAM and host."""
+
+    def __init__(self, name: str, parent: Parent, config: Config, trace: Trace) -> None:
+        super().__init__(name, parent)
+        self.config = config
+        self.clock = Clock(config.clock_period_ps)
+        batches = micro_batches(trace.batch, config.arithmetic.micro_batch)
+        self.placement = place(trace.network, trace.batch, config)
+        dram = config.dram
+        timing = DramTiming(dram.channels, dram.channel_bytes_per_us, dram.latency_ps, dram.interleave_bytes)
+        self.dram = Dram("dram", self, timing, max(1, self.placement.dram_bytes))
+        dma = config.dma
+        self.dma = {
+            channel: Dma(f"dma_{channel}", self, self.dram.socket, dma.chunk_bytes, dma.outstanding)
+            for channel in DMA_CHANNELS
+        }
+        self.order = Order("order", self, config, trace.network, batches)
+        progress = Progress("progress", self)
+        value_bytes = config.contract.value.width_bytes
+        self.context = Context(
+            config=config,
+            clock=self.clock,
+            network=trace.network,
+            batches=batches,
+            placement=self.placement,
+            trace=trace,
+            progress=progress,
+            gradients=GradientSizes(trace, self.placement, progress, value_bytes),
+            order=self.order,
+            dma=self.dma,
+            writes=PostedWrites("writes", self, self.dma["writes"], dma.chunk_bytes * dma.outstanding),
+        )
+        InputLoader("input_loader", self, self.context)
+        self.forward = ForwardEngine("forward", self, self.context)
+        self.neuron = NeuronUnit(
+            "neuron", self, self.context, self.forward.plans, self.forward.arrays, self.forward.rooms
+        )
+        self.host = Host("host", self, self.context, self.neuron.host_queue)
+        self.backward = BackwardEngine("backward", self, self.context)
+        self.gradient = GradientUnit("gradient", self, self.context, self.backward)
+        self.update = WeightUpdateEngine("weight_update", self, self.context)
+        self.optimiser = OptimiserUnit("optimiser", self, self.context)
+
+    @property
+    def accounts(self) -> dict[str, EngineAccount]:
+        """The books of all engines, in the order in which a step passes them."""
+        return {
+            "forward": self.forward.account,
+            "neuron": self.neuron.account,
+            "host": self.host.account,
+            "backward": self.backward.account,
+            "gradient": self.gradient.account,
+            "transposition": self.update.transposition.account,
+            "weight_update": self.update.account,
+            "optimiser": self.optimiser.account,
+        }
+
+    def record_transactions(self, recorder: TransactionRecorder) -> None:
+        """Let `recorder` see every DRAM transaction."""
+        for channel in self.dma.values():
+            recorder.attach(channel.socket)

@@ -1,0 +1,158 @@
+"""Backward engine: sparse units that sum weighted gradients for outputs with a mask bit, by a trace's real counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tlm.engines.backward_law import BackwardUnits
+from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, backward_streams
+from tlm.kernel.account import EngineAccount
+from tlm.kernel.byte_channel import ByteChannel
+from tlm.kernel.module import Module, Parent
+from tlm.kernel.process import Process, Steps
+from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
+from tlm.schedule.backward_items import BackwardItems, backward_items
+
+SUMS_ROOM = "room for sums"
+
+
+@dataclass(frozen=True)
+class SumBlock:
+    """Sums of `positions` positions of sample `sample` for `channels` channels; step 0 is the last timestep."""
+
+    step: int
+    sample: int
+    positions: int
+    channels: int
+    ready_ps: int
+
+
+class BackwardEngine(Module):
+    """Walks steps (timesteps, descending), channel tiles and samples; sums leave through `results`.
+
+    The sums below the last layer are the same at every timestep, so they are made once, for the union of the masks.
+    """
+
+    def __init__(self, name: str, parent: Parent, context: Context) -> None:
+        super().__init__(name, parent)
+        self.account = EngineAccount(self.env, self.name)
+        self.macs = 0
+        self._context = context
+        self.streams = backward_streams(context.network, context.batches)
+        self._units = BackwardUnits(context.config.backward_engine)
+        # Half of the output buffer's bytes may be one block, so that the next one is made while it is drained.
+        self._block_bytes = context.config.buffers.output_bytes // 2
+        self.results: ByteChannel[SumBlock] = ByteChannel("sums", self, context.config.buffers.output_bytes)
+        self._weight_groups: dict[tuple[Stream, int, int], int] = {}
+        self._gradient_groups: dict[tuple[Stream, int, int], int] = {}
+        self._weights = self._prefetch_weights()
+        self._gradients = self._prefetch_gradients()
+        self.account.add(self.process(self._run, "units").account)
+
+    def steps(self, stream: Stream) -> int:
+        """Steps of a stream: one for the union of all timesteps below the last layer, else every timestep."""
+        return 1 if stream.layer == self._context.last_layer - 1 else self._context.network.timesteps
+
+    def tiles(self, layer: int) -> Iterator[tuple[int, int]]:
+        """(number, channels) of the channel tiles of a layer's output."""
+        channels = self._context.network.layers[layer].out_channels
+        size = self._context.config.backward_engine.channel_tile
+        for number, first in enumerate(range(0, channels, size)):
+            yield number, min(size, channels - first)
+
+    def _run(self, process: Process) -> Steps:
+        for stream in self.streams:
+            yield from self._context.order.enter(stream)
+            completed_ps = self.simulation.now_ps
+            for step in range(self.steps(stream)):
+                yield from self._wait_for_gradients(stream, step)
+                items = self._items(stream, step)
+                self.macs += items.macs
+                for tile, channels in self.tiles(stream.layer):
+                    yield from self._wait_for_tile(stream, step, tile)
+                    completed_ps = yield from self._tile(process, stream, step, items, tile, channels)
+            yield from process.work(max(0, completed_ps - self.simulation.now_ps))
+
+    def _tile(
+        self, process: Process, stream: Stream, step: int, items: BackwardItems, tile: int, channels: int
+    ) -> Steps:
+        """Feed the units with one channel tile, block by block; return when the last sum will be there."""
+        context = self._context
+        positions = context.network.layers[stream.layer].out_positions
+        width = context.config.contract.sum.width_bytes
+        size = max(1, min(positions, self._block_bytes // (channels * width)))
+        completed_ps = self.simulation.now_ps
+        for sample in range(stream.micro_batch.count):
+            for first in range(0, positions, size):
+                count = min(size, positions - first)
+                start = sample * positions + first
+                dispatched, completed = self._units.run(*items.work(tile, start, start + count), self._now_cycles())
+                completed_ps = max(completed_ps, context.clock.to_ps(completed))
+                block = SumBlock(step, sample, count, channels, context.clock.to_ps(completed))
+                yield from self.results.put(block, count * channels * width, SUMS_ROOM)
+                yield from process.work(max(0, context.clock.to_ps(dispatched) - self.simulation.now_ps))
+        return completed_ps
+
+    def _now_cycles(self) -> int:
+        return self._context.clock.to_cycles(self.simulation.now_ps, "ceil")
+
+    def _items(self, stream: Stream, step: int) -> BackwardItems:
+        context, samples = self._context, stream.micro_batch.samples
+        upper = context.network.layers[stream.layer + 1]
+        if self.steps(stream) == 1:
+            gradients = context.trace.gradients(stream.layer + 1, samples)
+            masks = context.trace.masks(stream.layer, samples).max(axis=0)
+        else:
+            t = context.network.timesteps - 1 - step
+            at = slice(t, t + 1)
+            gradients = context.trace.gradients(stream.layer + 1, samples, at)[0]
+            masks = context.trace.masks(stream.layer, samples, at)[0]
+        return backward_items(upper, gradients, masks, context.config.backward_engine)
+
+    def _wait_for_gradients(self, stream: Stream, step: int) -> Steps:
+        """Wait for the gradients of the layer above at this step, where they stay on the chip."""
+        context, above = self._context, stream.layer + 1
+        if context.placement.is_resident("gradients", above):
+            made = context.progress.of("gradients", above, stream.micro_batch.index)
+            yield from made.wait_for((step + 1) * stream.micro_batch.count, TILE_DEPENDENCY)
+
+    def _wait_for_tile(self, stream: Stream, step: int, tile: int) -> Steps:
+        """Wait for what the channel tile needs from DRAM, and free what the tile before it needed."""
+        for groups, prefetch in ((self._weight_groups, self._weights), (self._gradient_groups, self._gradients)):
+            group = groups.get((stream, step, tile))
+            if group is not None:
+                prefetch.release(0, group)
+                yield from prefetch.loaded.wait_for(group + 1, DRAM_READ)
+
+    def _prefetch_weights(self) -> Prefetch:
+        """Weights that do not stay on the chip are read once a step, channel tile by channel tile."""
+        context = self._context
+        width = context.config.contract.value.width_bytes
+        items: list[Descriptor] = []
+        for stream in self.streams:
+            if context.placement.is_resident("weights", stream.layer + 1):
+                continue
+            upper = context.network.layers[stream.layer + 1]
+            per_channel = upper.weights_count // upper.in_channels * width
+            for step in range(self.steps(stream)):
+                address = context.address("weights", stream.layer + 1)
+                for tile, channels in self.tiles(stream.layer):
+                    self._weight_groups[stream, step, tile] = len(items)
+                    items.append(Descriptor("weights", address, channels * per_channel))
+                    address += channels * per_channel
+        return Prefetch("weights", self, context.dma["backward_weights"], items, 2)
+
+    def _prefetch_gradients(self) -> Prefetch:
+        """Gradients that do not stay on the chip are read once for every channel tile of every step."""
+        context = self._context
+        items: list[Descriptor] = []
+        for stream in self.streams:
+            above = stream.layer + 1
+            if context.placement.is_resident("gradients", above):
+                continue
+            for step in range(self.steps(stream)):
+                for tile, _ in self.tiles(stream.layer):
+                    self._gradient_groups[stream, step, tile] = len(items)
+                    items.append(context.gradients.descriptor(above, stream.micro_batch, step))
+        return Prefetch("gradients", self, context.dma["backward_gradients"], items, 2)

@@ -1,0 +1,217 @@
+"""What all engines of one simulated training step share: configuration, plans, progress of the tensors, order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlm.config import Config
+from tlm.kernel.module import Module, Parent
+from tlm.kernel.process import Steps
+from tlm.kernel.synchronize import Watermark
+from tlm.kernel.time import Clock
+from tlm.memory.dma import Descriptor, Dma, PostedWrites
+from tlm.schedule.geometry import MicroBatch
+from tlm.schedule.placement import Placement, activation_bits, input_bytes
+from workloads.network import Network
+from workloads.trace_file import Trace
+
+FORWARD, BACKWARD, UPDATE = "forward", "backward", "weight_update"
+TILE_DEPENDENCY = "tile dependency"
+PIPELINE_ORDER = "pipeline order"
+MICRO_BATCHES_IN_FLIGHT = "micro-batches in flight"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One layer of one micro-batch on one engine."""
+
+    engine: str
+    layer: int
+    micro_batch: MicroBatch
+
+    @property
+    def name(self) -> str:
+        """Short name for reports and parts of the simulation."""
+        return f"{self.engine}_l{self.layer}_mb{self.micro_batch.index}"
+
+
+@dataclass
+class Span:
+    """When a stream ran, for the timeline."""
+
+    stream: Stream
+    start_ps: int
+    end_ps: int = -1
+
+
+class Progress(Module):
+    """How far each tensor of each micro-batch has come: one watermark each, in planes of one timestep and sample."""
+
+    def __init__(self, name: str, parent: Parent) -> None:
+        super().__init__(name, parent)
+        self._levels: dict[tuple[str, int, int], Watermark] = {}
+
+    def of(self, tensor: str, layer: int, micro_batch: int = 0) -> Watermark:
+        """Return the watermark of a tensor; made when first asked for."""
+        key = (tensor, layer, micro_batch)
+        if key not in self._levels:
+            self._levels[key] = Watermark(f"{tensor}_l{layer}_mb{micro_batch}", self)
+        return self._levels[key]
+
+
+def forward_streams(network: Network, batches: tuple[MicroBatch, ...]) -> list[Stream]:
+    """Streams of the forward engine, in its order: micro-batch, then layer ascending."""
+    return [Stream(FORWARD, layer, batch) for batch in batches for layer in range(len(network.layers))]
+
+
+def backward_streams(network: Network, batches: tuple[MicroBatch, ...]) -> list[Stream]:
+    """Streams of the backward engine: sums for the output of each layer but the last, descending."""
+    last = len(network.layers) - 1
+    return [Stream(BACKWARD, layer, batch) for batch in batches for layer in reversed(range(last))]
+
+
+def update_streams(network: Network, batches: tuple[MicroBatch, ...]) -> list[Stream]:
+    """Streams of the weight update engine: every layer, descending."""
+    layers = range(len(network.layers))
+    return [Stream(UPDATE, layer, batch) for batch in batches for layer in reversed(layers)]
+
+
+def serial_order(network: Network, batches: tuple[MicroBatch, ...]) -> Iterator[Stream]:
+    """The order of all streams where nothing overlaps: forward, then update and backward layer by layer."""
+    last = len(network.layers) - 1
+    for batch in batches:
+        yield from (Stream(FORWARD, layer, batch) for layer in range(last + 1))
+        for layer in range(last, -1, -1):
+            yield Stream(UPDATE, layer, batch)
+            if layer:
+                yield Stream(BACKWARD, layer - 1, batch)
+
+
+class Order(Module):
+    """Lets streams begin as the configured pipeline allows, and keeps the times at which they ran.
+
+    `none`: one stream at a time; `layer`: one micro-batch at a time; `end_to_end`: up to `micro_batches_in_flight`.
+    """
+
+    def __init__(
+        self, name: str, parent: Parent, config: Config, network: Network, batches: tuple[MicroBatch, ...]
+    ) -> None:
+        super().__init__(name, parent)
+        self.spans: dict[Stream, Span] = {}
+        self._serial = config.pipeline == "none"
+        self._in_flight = config.micro_batches_in_flight if config.pipeline == "end_to_end" else 1
+        self._numbers = {stream: i for i, stream in enumerate(serial_order(network, batches))}
+        self._streams_left = Watermark("streams_left", self)
+        self._batches_left = Watermark("micro_batches_left", self)
+
+    def enter(self, stream: Stream) -> Steps:
+        """Wait until `stream` may begin; every stage of its engine calls this."""
+        if self._serial:
+            yield from self._streams_left.wait_for(self._numbers[stream], PIPELINE_ORDER)
+        if stream.engine == FORWARD:
+            yield from self.room_for(stream.micro_batch)
+        if stream not in self.spans:
+            self.spans[stream] = Span(stream, self.simulation.now_ps)
+
+    def room_for(self, batch: MicroBatch) -> Steps:
+        """Wait until so few micro-batches are in flight that this one may begin."""
+        yield from self._batches_left.wait_for(batch.index - self._in_flight + 1, MICRO_BATCHES_IN_FLIGHT)
+
+    def leave(self, stream: Stream) -> None:
+        """Note that every result of `stream` has been delivered."""
+        self.spans[stream].end_ps = self.simulation.now_ps
+        if self._serial:
+            self._streams_left.advance(self._numbers[stream] + 1)
+        if stream.engine == UPDATE and stream.layer == 0:
+            self._batches_left.advance(stream.micro_batch.index + 1)
+
+
+class GradientSizes:
+    """Compressed sizes of a trace's gradients (a bitmap and the non-zero values), by layer, micro-batch and step.
+
+    Step 0 is the last timestep; the last layer has one g16 [B, M], stored as it is, that serves every step.
+    """
+
+    def __init__(self, trace: Trace, placement: Placement, progress: Progress, value_bytes: int) -> None:
+        self._trace = trace
+        self._placement = placement
+        self._progress = progress
+        self._value_bytes = value_bytes
+        self._sizes: dict[tuple[int, int], list[int]] = {}
+
+    def bytes_by_step(self, layer: int, batch: MicroBatch) -> list[int]:
+        """Bytes of each step's gradients of one micro-batch."""
+        key = (layer, batch.index)
+        if key not in self._sizes:
+            gradients = self._trace.gradients(layer, batch.samples)
+            if layer == len(self._trace.network.layers) - 1:
+                self._sizes[key] = [gradients.size * self._value_bytes]
+            else:
+                bitmap = -(-gradients[0].size // 8)
+                counts = [int(np.count_nonzero(step)) for step in gradients[::-1]]
+                self._sizes[key] = [bitmap + count * self._value_bytes for count in counts]
+        return self._sizes[key]
+
+    def descriptor(self, layer: int, batch: MicroBatch, step: int) -> Descriptor:
+        """Return the read of one step's gradients from DRAM, to begin when they have been made."""
+        sizes = self.bytes_by_step(layer, batch)
+        at = min(step, len(sizes) - 1)
+        base = self._placement.addresses["gradients", layer]
+        base += batch.index * self._placement.tensors["gradients", layer].size_bytes
+        made = self._progress.of("gradients", layer, batch.index)
+        return Descriptor("gradients", base + sum(sizes[:at]), sizes[at], made, (step + 1) * batch.count)
+
+
+@dataclass
+class Context:
+    """Everything an engine needs of the chip it is part of."""
+
+    config: Config
+    clock: Clock
+    network: Network
+    batches: tuple[MicroBatch, ...]
+    placement: Placement
+    trace: Trace
+    progress: Progress
+    gradients: GradientSizes
+    order: Order
+    dma: dict[str, Dma]
+    writes: PostedWrites
+
+    @property
+    def last_layer(self) -> int:
+        """Index of the layer without neurons."""
+        return len(self.network.layers) - 1
+
+    def address(self, tensor: str, layer: int, batch: MicroBatch | None = None) -> int:
+        """DRAM address of a tensor, or of its part for one micro-batch."""
+        base = self.placement.addresses[tensor, layer]
+        if batch is None:
+            return base
+        return base + batch.index * self.placement.tensors[tensor, layer].size_bytes
+
+    def tensor_bytes(self, tensor: str, layer: int, batch: MicroBatch) -> int:
+        """Bytes of one micro-batch's part of the inputs, spikes, masks or potentials."""
+        if tensor == "inputs":
+            return input_bytes(self.network, batch.count)
+        bits = activation_bits(self.network, layer, batch.count)
+        return bits * self.config.contract.value.width_bytes if tensor == "potentials" else -(-bits // 8)
+
+    def timestep_read(self, tensor: str, layer: int, batch: MicroBatch, t: int, timesteps: int) -> Descriptor:
+        """Return the read of one of `timesteps` parts of a tensor's bytes in DRAM; the parts add up to it exactly."""
+        total = self.tensor_bytes(tensor, layer, batch)
+        first, end = total * t // timesteps, total * (t + 1) // timesteps
+        address = self.address(tensor, layer, batch) + first
+        if tensor == "inputs":
+            return Descriptor(tensor, address, end - first)
+        made = self.progress.of("spikes", layer, batch.index)
+        return Descriptor(tensor, address, end - first, made, (t + 1) * batch.count)
+
+    def spill(self, tensor: str, layer: int, batch: MicroBatch, offset: int, length: int) -> Steps:
+        """Post a write of `length` bytes of a tensor that is not resident; nothing happens for one that is."""
+        if length and not self.placement.is_resident(tensor, layer):
+            address = self.address(tensor, layer, batch) + offset
+            yield from self.writes.write(Descriptor(tensor, address, length))

@@ -1,0 +1,177 @@
+"""Forward engine: LUT arrays that turn spikes and weights into sums, tile by tile, and feed the neuron unit."""
+
+from __future__ import annotations
+
+from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, forward_streams
+from tlm.engines.lut_array import ArrayStream, LutArray
+from tlm.kernel.account import EngineAccount
+from tlm.kernel.byte_channel import ByteChannel
+from tlm.kernel.module import Module, Parent
+from tlm.kernel.payload import Command
+from tlm.kernel.process import Process, Steps
+from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
+from tlm.schedule.geometry import forward_work, is_direct
+from tlm.schedule.lut_jobs import LutJob, LutPlan, ZeroTiles, plan_jobs
+from tlm.schedule.placement import INPUT
+from tlm.schedule.zero_tiles import forward_zero_tiles
+from workloads.network import Layer
+
+SUMS_ROOM = "room for sums"
+
+
+class ForwardEngine(Module):
+    """Arrays share the jobs of every layer; weights arrive by row block, spikes by plane."""
+
+    def __init__(self, name: str, parent: Parent, context: Context) -> None:
+        super().__init__(name, parent)
+        self.account = EngineAccount(self.env, self.name)
+        self._context = context
+        config = context.config
+        self.plans = {s: self._plan(s) for s in forward_streams(context.network, context.batches)}
+        count = config.forward_engine.arrays
+        self._weight_groups: dict[tuple[int, int, int], int] = {}
+        self._weights = self._prefetch_weights(count)
+        self._spike_groups: dict[tuple[Stream, int, int], int] = {}
+        self._spikes = self._prefetch_spikes(count)
+        room_bytes = config.buffers.output_bytes // count
+        self.rooms: list[ByteChannel[None]] = [ByteChannel(f"room{array}", self, room_bytes) for array in range(count)]
+        self.arrays = [
+            LutArray(array, self, context.clock, config.row_timing, self._streams(array), self, self.account)
+            for array in range(count)
+        ]
+
+    def begin(self, array: int, stream: Stream) -> Steps:
+        """Wait for the pipeline's permission."""
+        yield from self._context.order.enter(stream)
+
+    def table_data(self, array: int, stream: Stream, job: LutJob, number: int) -> Steps:
+        """Wait for the job's row block of weights."""
+        group = self._weight_groups[self._weight_key(stream, job.row_block)]
+        self._weights.release(array, group)
+        yield from self._weights.loaded.wait_for(group + 1, DRAM_READ)
+
+    def indices(self, array: int, stream: Stream, job: LutJob, number: int) -> Steps:
+        """Wait until the spikes in reach of the job's positions have been made, and read back where spilled."""
+        if number:
+            return
+        progress, batch = self._context.progress, stream.micro_batch
+        planes = self._last_plane(stream, job) + 1
+        tensor = "inputs" if stream.layer == 0 else "spikes"
+        if self._context.placement.is_resident(tensor, stream.layer - 1):
+            made = progress.of(tensor, stream.layer - 1, batch.index)
+            yield from made.wait_for(planes, DRAM_READ if tensor == "inputs" else TILE_DEPENDENCY)
+            return
+        last = (planes - 1) // batch.count if self._timesteps(stream) > 1 else 0
+        first = job.position_first // (self._positions_per_timestep(stream))
+        self._spikes.release(array, self._spike_groups[stream, job.row_block, first])
+        group = self._spike_groups[stream, job.row_block, last]
+        yield from self._spikes.loaded.wait_for(group + 1, DRAM_READ)
+
+    def output_room(self, array: int, stream: Stream, job: LutJob) -> Steps:
+        """Reserve room for the job's sums in the array's part of the output buffer."""
+        width = self._context.config.contract.sum.width_bytes
+        yield from self.rooms[array].put(None, job.row_count * job.position_count * width, SUMS_ROOM)
+
+    def end(self, array: int, stream: Stream) -> Steps:
+        """Free what the array has held of the stream's weights and spikes."""
+        row_blocks = self.plans[stream].row_blocks
+        self._weights.release(array, self._weight_groups[self._weight_key(stream, row_blocks - 1)] + 1)
+        last = (stream, row_blocks - 1, self._timesteps(stream) - 1)
+        if last in self._spike_groups:
+            self._spikes.release(array, self._spike_groups[last] + 1)
+        return
+        yield
+
+    def _plan(self, stream: Stream) -> LutPlan:
+        context = self._context
+        config = context.config
+        work = forward_work(context.network, stream.layer, stream.micro_batch.count, config.contract)
+        zero: ZeroTiles | None = None
+        if config.lut.skip_zero_tiles:
+            zero = forward_zero_tiles(context.trace, stream.layer, stream.micro_batch, config.contract)
+        return plan_jobs(work, config.forward_engine, config.row_timing, zero)
+
+    def _streams(self, array: int) -> list[ArrayStream]:
+        return [ArrayStream(stream, plan.of_array(array)) for stream, plan in self.plans.items()]
+
+    def _layer(self, stream: Stream) -> Layer:
+        return self._context.network.layers[stream.layer]
+
+    def _timesteps(self, stream: Stream) -> int:
+        network = self._context.network
+        return 1 if is_direct(network, stream.layer) else network.timesteps
+
+    def _positions_per_timestep(self, stream: Stream) -> int:
+        return stream.micro_batch.count * self._layer(stream).out_positions
+
+    def _last_plane(self, stream: Stream, job: LutJob) -> int:
+        """The last (t, b) plane that the job's positions look at; the input picture counts as one plane."""
+        if is_direct(self._context.network, stream.layer):
+            return 0
+        return (job.position_end - 1) // self._layer(stream).out_positions
+
+    def _weight_key(self, stream: Stream, row_block: int) -> tuple[int, int, int]:
+        """Resident weights are loaded once, with the first micro-batch."""
+        resident = self._context.placement.is_resident("weights", stream.layer)
+        return (0 if resident else stream.micro_batch.index, stream.layer, row_block)
+
+    def _prefetch_weights(self, arrays: int) -> Prefetch:
+        """Load row block after row block; resident layers have room of their own, others wait for a free slot."""
+        context = self._context
+        width = context.config.contract.value.width_bytes
+        items: list[Descriptor] = []
+        owned: list[bool] = []
+        for stream, plan in self.plans.items():
+            layer = self._layer(stream)
+            for job in plan.jobs:
+                key = self._weight_key(stream, job.row_block)
+                if key not in self._weight_groups:
+                    self._weight_groups[key] = len(items)
+                    offset = job.row_first * layer.elements * width
+                    address = context.address("weights", stream.layer) + offset
+                    items.append(Descriptor("weights", address, job.row_count * layer.elements * width))
+                    owned.append(context.placement.is_resident("weights", stream.layer))
+        return Prefetch("weights", self, context.dma["forward_weights"], items, 2, arrays, owned)
+
+    def _prefetch_spikes(self, arrays: int) -> Prefetch:
+        """Read spilled spikes (or input) back by timestep, once for every row block."""
+        context = self._context
+        items: list[Descriptor] = []
+        window = 1
+        for stream, plan in self.plans.items():
+            tensor = "inputs" if stream.layer == 0 else "spikes"
+            if context.placement.is_resident(tensor, stream.layer - 1):
+                continue
+            window = max(window, self._span_timesteps(stream, plan, arrays))
+            timesteps = self._timesteps(stream)
+            for row_block in range(plan.row_blocks):
+                for t in range(timesteps):
+                    self._spike_groups[stream, row_block, t] = len(items)
+                    items.append(context.timestep_read(tensor, stream.layer - 1, stream.micro_batch, t, timesteps))
+        return Prefetch("spikes", self, context.dma["forward_spikes"], items, window + 1, arrays)
+
+    def _span_timesteps(self, stream: Stream, plan: LutPlan, arrays: int) -> int:
+        """Most timesteps that the arrays look at together."""
+        per_timestep = self._positions_per_timestep(stream)
+        together = arrays * max(job.position_count for job in plan.jobs)
+        return min(self._timesteps(stream), -(-together // per_timestep) + 1)
+
+
+class InputLoader(Module):
+    """Brings the input of each micro-batch onto the chip where it fits; `micro_batches_in_flight` may be there."""
+
+    def __init__(self, name: str, parent: Parent, context: Context) -> None:
+        super().__init__(name, parent)
+        self._context = context
+        if context.placement.is_resident("inputs", INPUT):
+            self.process(self._run, "load")
+
+    def _run(self, _process: Process) -> Steps:
+        context = self._context
+        for batch in context.batches:
+            yield from context.order.room_for(batch)
+            address = context.address("inputs", INPUT, batch)
+            item = Descriptor("inputs", address, context.tensor_bytes("inputs", INPUT, batch))
+            yield from context.dma["inputs"].transfer(Command.READ, item)
+            planes = 1 if is_direct(context.network, 0) else context.network.timesteps * batch.count
+            context.progress.of("inputs", INPUT, batch.index).advance(planes)

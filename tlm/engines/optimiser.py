@@ -1,0 +1,64 @@
+"""Optimiser unit: SGD with momentum on master weights that live in DRAM, layer by layer as the gradients come in."""
+
+from __future__ import annotations
+
+from tlm.engines.context import Context
+from tlm.kernel.account import EngineAccount
+from tlm.kernel.module import Module, Parent
+from tlm.kernel.process import Process, Steps
+from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
+
+STATE_BYTES = 8  # master weight and momentum, binary32 each (docs/contract.md)
+
+
+class OptimiserUnit(Module):
+    """`width` weights a cycle; state is read ahead in chunks and written back behind."""
+
+    def __init__(self, name: str, parent: Parent, context: Context) -> None:
+        super().__init__(name, parent)
+        self.account = EngineAccount(self.env, self.name)
+        self._context = context
+        self._chunk = max(1, context.config.dma.chunk_bytes // STATE_BYTES)
+        self._pieces = [
+            (layer, first, min(self._chunk, context.network.layers[layer].weights_count - first))
+            for layer in reversed(range(len(context.network.layers)))
+            for first in range(0, context.network.layers[layer].weights_count, self._chunk)
+        ]
+        self._state = self._prefetch()
+        self.account.add(self.process(self._run, "optimiser").account)
+
+    def _run(self, process: Process) -> Steps:
+        context, unit = self._context, self._context.config.optimiser_unit
+        layer_before = -1
+        for number, (layer, first, count) in enumerate(self._pieces):
+            yield from context.progress.of("weight_gradients", layer).wait_for(1, "weight gradients")
+            yield from self._state.loaded.wait_for(2 * (number + 1), DRAM_READ)
+            fill_cycles = unit.latency_cycles if layer != layer_before else 0
+            layer_before = layer
+            yield from process.work(context.clock.to_ps(fill_cycles - (-count // unit.width)))
+            self._state.release(0, 2 * (number + 1))
+            yield from self._write(layer, first, count)
+        yield from context.writes.flush()
+
+    def _write(self, layer: int, first: int, count: int) -> Steps:
+        """Write w and v back, and the rounded weights that the next step will read."""
+        context = self._context
+        width = context.config.contract.value.width_bytes
+        state = context.address("optimiser_state", layer) + first * STATE_BYTES
+        yield from context.writes.write(Descriptor("optimiser_state", state, count * STATE_BYTES))
+        weights = context.address("weights", layer) + first * width
+        yield from context.writes.write(Descriptor("weights", weights, count * width))
+
+    def _prefetch(self) -> Prefetch:
+        """Two reads a piece: its state, and its gradients (nothing where they have stayed on the chip)."""
+        context = self._context
+        width = context.config.contract.sum.width_bytes
+        items: list[Descriptor] = []
+        for layer, first, count in self._pieces:
+            address = context.address("optimiser_state", layer) + first * STATE_BYTES
+            items.append(Descriptor("optimiser_state", address, count * STATE_BYTES))
+            resident = context.placement.is_resident("weight_gradients", layer)
+            gradients = context.address("weight_gradients", layer) + first * width
+            made = context.progress.of("weight_gradients", layer)
+            items.append(Descriptor("weight_gradients", gradients, 0 if resident else count * width, made, 1))
+        return Prefetch("state", self, context.dma["optimiser"], items, 4)

@@ -1,0 +1,42 @@
+"""Transposition unit: turns spikes packed by channels into indices packed by points for the weight update engine."""
+
+from __future__ import annotations
+
+from tlm.engines.context import Context
+from tlm.kernel.account import EngineAccount
+from tlm.kernel.channel import TokenChannel
+from tlm.kernel.module import Module, Parent
+from tlm.kernel.process import Process, Steps
+
+TRANSPOSITION = "transposition"
+
+
+class TranspositionUnit(Module):
+    """Serves the arrays' requests in order, `width` spike bits a cycle; each array has room for two tiles."""
+
+    def __init__(self, name: str, parent: Parent, context: Context, arrays: int) -> None:
+        super().__init__(name, parent)
+        self.account = EngineAccount(self.env, self.name)
+        self._room: list[TokenChannel[None]] = [TokenChannel(f"room{array}", self, 2) for array in range(arrays)]
+        self._ready: list[TokenChannel[None]] = [TokenChannel(f"ready{array}", self, 2) for array in range(arrays)]
+        self._requests: TokenChannel[tuple[int, int]] = TokenChannel("requests", self, 2 * arrays)
+        self._unit = context.config.transposition_unit
+        self._clock = context.clock
+        self.account.add(self.process(self._serve, "serve", daemon=True).account)
+
+    def request(self, array: int, bits: int) -> Steps:
+        """Ask for one tile's indices, `bits` spike bits, for `array`; wait for room first."""
+        yield from self._room[array].put(None, "indices in use")
+        yield from self._requests.put((array, bits), TRANSPOSITION)
+
+    def take(self, array: int) -> Steps:
+        """Take the oldest transposed tile of `array`; wait (starved) until it is there."""
+        yield from self._ready[array].get(TRANSPOSITION)
+        yield from self._room[array].get()
+
+    def _serve(self, process: Process) -> Steps:
+        yield from process.work(self._clock.to_ps(self._unit.latency_cycles))
+        while True:
+            array, bits = yield from self._requests.get("spikes")
+            yield from process.work(self._clock.to_ps(-(-bits // self._unit.width)))
+            yield from self._ready[array].put(None)

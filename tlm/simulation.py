@@ -1,0 +1,127 @@
+"""Runs one training step of a trace through the accelerator and returns where all the time and all the bytes went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtl_models.errors import InputError
+from tlm.accelerator import Accelerator
+from tlm.config import Config
+from tlm.engines.context import Span
+from tlm.kernel.account import EngineAccount, Interval, State
+from tlm.kernel.payload import Command
+from tlm.kernel.recorder import TransactionRecorder
+from tlm.kernel.simulation import Simulation
+from tlm.schedule.placement import Placement
+from workloads.record import Arithmetic
+from workloads.trace_file import Trace
+
+
+@dataclass(frozen=True)
+class EngineTime:
+    """One engine's time: `busy_ps`, and what it was blocked by and starved of; the three add up to the run."""
+
+    busy_ps: int
+    blocked_ps: dict[str, int]
+    starved_ps: dict[str, int]
+
+    @property
+    def total_ps(self) -> int:
+        """Busy, blocked and starved together."""
+        return self.busy_ps + sum(self.blocked_ps.values()) + sum(self.starved_ps.values())
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """One simulated training step. Times are picoseconds; `work` counts what the engines really did."""
+
+    time_ps: int
+    clock_period_ps: int
+    engines: dict[str, EngineTime]
+    intervals: dict[str, list[Interval]]
+    spans: list[Span]
+    dram_read_bytes: dict[str, int]
+    dram_written_bytes: dict[str, int]
+    dram_busy_ps: list[int]
+    work: dict[str, int]
+    placement: Placement
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles of the step, the last one counted whole."""
+        return -(-self.time_ps // self.clock_period_ps)
+
+
+def simulate(trace: Trace, config: Config, transactions: Path | None = None) -> SimulationResult:
+    """Simulate the training step of `trace` on the accelerator of `config`.
+
+    `transactions` names a Parquet file for every DRAM transaction. Raises InputError if the configuration's arithmetic is
+    not the trace's, or a buffer cannot hold one tile; Deadlock if the pipeline cannot go on.
+    """
+    check_arithmetic(trace.arithmetic, config.contract)
+    simulation = Simulation()
+    chip = Accelerator("chip", simulation, config, trace)
+    intervals: dict[str, list[Interval]] = {name: [] for name in chip.accounts}
+    for name, account in chip.accounts.items():
+        account.listen(intervals[name].append)
+    if transactions is None:
+        simulation.run()
+    else:
+        with TransactionRecorder(transactions) as recorder:
+            chip.record_transactions(recorder)
+            simulation.run()
+    for account in chip.accounts.values():
+        account.close()
+    return _result(chip, simulation.now_ps, intervals)
+
+
+def check_arithmetic(trace: Arithmetic, config: Arithmetic) -> None:
+    """Raise InputError naming the first parameter that changes bits and differs between trace and hardware."""
+    names = {
+        "arithmetic.value_format": (trace.value.name, config.value.name),
+        "arithmetic.sum_format": (trace.sum.name, config.sum.name),
+        "lut.k": (trace.k, config.k),
+        "lut.lanes": (trace.lanes, config.lanes),
+        "arithmetic.micro_batch": (trace.micro_batch, config.micro_batch),
+    }
+    for key, (in_trace, in_config) in names.items():
+        if in_trace != in_config:
+            raise InputError("the configuration differs from the trace", key, in_config, f"{in_trace}, as traced")
+
+
+def _result(chip: Accelerator, time_ps: int, intervals: dict[str, list[Interval]]) -> SimulationResult:
+    counted = chip.dram.bytes_by_stream
+    streams = sorted({stream for stream, _ in counted})
+    return SimulationResult(
+        time_ps=time_ps,
+        clock_period_ps=chip.clock.period_ps,
+        engines={name: _engine_time(account) for name, account in chip.accounts.items()},
+        intervals=intervals,
+        spans=sorted(chip.order.spans.values(), key=lambda span: (span.start_ps, span.stream.name)),
+        dram_read_bytes={stream: counted[stream, Command.READ] for stream in streams},
+        dram_written_bytes={stream: counted[stream, Command.WRITE] for stream in streams},
+        dram_busy_ps=chip.dram.channel_busy_ps,
+        work=_work(chip),
+        placement=chip.placement,
+    )
+
+
+def _engine_time(account: EngineAccount) -> EngineTime:
+    totals = account.totals_ps()
+    return EngineTime(
+        busy_ps=sum(ps for (state, _), ps in totals.items() if state is State.BUSY),
+        blocked_ps={reason: ps for (state, reason), ps in sorted(totals.items()) if state is State.BLOCKED},
+        starved_ps={reason: ps for (state, reason), ps in sorted(totals.items()) if state is State.STARVED},
+    )
+
+
+def _work(chip: Accelerator) -> dict[str, int]:
+    lanes = chip.config.lut.lanes
+    work = {"backward_macs": chip.backward.macs}
+    for name, engine in (("forward", chip.forward), ("weight_update", chip.update)):
+        jobs = [job for plan in engine.plans.values() for job in plan.jobs]
+        work[f"{name}_tiles"] = sum(len(job.tiles) for job in jobs)
+        rows_times_positions = sum(len(job.tiles) * job.row_count * job.position_count for job in jobs)
+        work[f"{name}_look_ups"] = rows_times_positions * lanes
+    return work
