@@ -75,7 +75,7 @@ class Value:
         """Return the field `key` of an object."""
         fields = self.of_type(dict, "an object")
         if key not in fields:
-            raise InputError("missing field", f"{self.where}.{key}", None, ", ".join(fields) or "no fields here")
+            raise InputError(f"missing field {key!r}", self.where, ", ".join(fields))
         return Value(fields[key], f"{self.where}.{key}")
 
     def items(self) -> list[Value]:
@@ -174,7 +174,7 @@ def verify(case: Case) -> Verdict:
 def print_report(verdicts: Sequence[Verdict], show: Callable[[object], None]) -> None:
     """Print one row per case, then the first differences of each case that differs."""
     table = Table(title="dataflow times, tlm.kernel against SystemC")
-    for heading in ("case", "nodes", "times compared", "differences", "deadlock", "verdict"):
+    for heading in ("case", "times compared", "differences", "deadlock", "verdict"):
         text = heading in ("case", "verdict")
         table.add_column(heading, justify="left" if text else "right", overflow="fold")
     for verdict in verdicts:
@@ -182,7 +182,7 @@ def print_report(verdicts: Sequence[Verdict], show: Callable[[object], None]) ->
         ended = "yes" if verdict.deadlock else "no"
         if bool(verdict.deadlock) != case.deadlock:
             ended += ", expected " + ("yes" if case.deadlock else "no")
-        cells = (case.name, len(case.graph.nodes), verdict.compared, len(verdict.differences), ended)
+        cells = (case.name, verdict.compared, len(verdict.differences), ended)
         table.add_row(*map(str, cells), "equal" if verdict.good else "DIFFERENT")
     show(table)
     for verdict in verdicts:
