@@ -13,7 +13,7 @@ from myhdl import Signal, always, always_comb, block, modbv
 
 from rtl_models.arithmetic.adder import float_adder
 from rtl_models.arithmetic.convert import float_double, float_widen
-from rtl_models.arithmetic.pipeline import delay_line, flag_line
+from rtl_models.arithmetic.pipeline import delay_line, delayed, flag_line
 from rtl_models.errors import InputError
 from rtl_models.formats import BINARY16, BINARY32, FloatFormat
 from rtl_models.lut_table import build_sequencer, lut_lane
@@ -104,16 +104,26 @@ def adder_tree(
 ) -> Any:
     """Add `leaves`, neighbours first, onto `root`; with `registers`, one after the leaves and one after each level."""
     width = 1 + exponent_bits + fraction_bits
-    level = [Signal(modbv(0)[width:]) for _ in leaves]
-    parts = [delay_line(clk, enable, leaf, held, registers) for leaf, held in zip(leaves, level, strict=True)]
+    parts = []
+    level = [delayed(leaf, registers) for leaf in leaves]
+    if registers:
+        parts += [delay_line(clk, enable, leaf, held, registers) for leaf, held in zip(leaves, level, strict=True)]
     while len(level) > 1:
-        sums = [Signal(modbv(0)[width:]) for _ in range(len(level) // 2)]
-        held_sums = [Signal(modbv(0)[width:]) for _ in sums]
-        for i in range(len(sums)):
-            parts.append(float_adder(level[2 * i], level[2 * i + 1], sums[i], exponent_bits, fraction_bits))
-            parts.append(delay_line(clk, enable, sums[i], held_sums[i], registers))
-        level = held_sums
-    parts.append(delay_line(clk, enable, level[0], root, 0))
+        next_level = []
+        for i in range(len(level) // 2):
+            total = Signal(modbv(0)[width:])
+            parts.append(float_adder(level[2 * i], level[2 * i + 1], total, exponent_bits, fraction_bits))
+            next_level.append(delayed(total, registers))
+            if registers:
+                parts.append(delay_line(clk, enable, total, next_level[i], registers))
+        level = next_level
+    root_in = level[0]
+
+    @always_comb
+    def drive_root() -> None:
+        root.next = root_in
+
+    parts.append(drive_root)
     return parts
 
 
@@ -210,9 +220,8 @@ def accumulator(
     """Add a tree's sum to the partial sum of its position; the result is kept and sent `adder_latency` cycles later."""
     SIGN = exponent_bits + fraction_bits
     psum = [Signal(modbv(0)[SIGN + 1 :]) for _ in range(depth)]
-    held, doubled, operand, addend, added, result = (Signal(modbv(0)[SIGN + 1 :]) for _ in range(6))
+    held, doubled, operand, addend, added = (Signal(modbv(0)[SIGN + 1 :]) for _ in range(5))
     result_valid, result_emit = (Signal(bool(0)) for _ in range(2))
-    result_position = Signal(modbv(0)[len(position) :])
     WAIT = adder_latency - 1
 
     @always_comb
@@ -234,8 +243,9 @@ def accumulator(
     adder = float_adder(operand, addend, added, exponent_bits, fraction_bits)
     valid_wait = flag_line(clk, rst, enable, valid, result_valid, WAIT)
     emit_wait = flag_line(clk, rst, enable, emit, result_emit, WAIT)
-    position_wait = delay_line(clk, enable, position, result_position, WAIT)
-    result_wait = delay_line(clk, enable, added, result, WAIT)
+    result_position, result = delayed(position, WAIT), delayed(added, WAIT)
+    position_wait = delay_line(clk, enable, position, result_position, WAIT) if WAIT else ()
+    result_wait = delay_line(clk, enable, added, result, WAIT) if WAIT else ()
 
     @always(clk.posedge)
     def keep() -> None:
@@ -295,7 +305,7 @@ def lut_row(
     sum_bits = (sum_exponent_bits, sum_fraction_bits)
     tree_stages = lanes.bit_length() * tree_registers
 
-    enable, serving, bank, fire, last_lookup = (Signal(bool(0)) for _ in range(5))
+    enable, serving, bank, other_bank, fire, last_lookup = (Signal(bool(0)) for _ in range(6))
     write, write_load = (Signal(bool(0)) for _ in range(2))
     rest, highest, write_entry = (Signal(modbv(0)[k:]) for _ in range(3))
     position = Signal(modbv(0)[max(1, (depth - 1).bit_length()) :])
@@ -307,7 +317,7 @@ def lut_row(
         out_valid.next = sent
 
     sequencer = build_sequencer(
-        clk, rst, load_valid, load_ready, last_lookup, serving, bank,
+        clk, rst, load_valid, load_ready, last_lookup, serving, bank, other_bank,
         rest, highest, write, write_load, write_entry, k, build_latency,
     )  # fmt: skip
     control = issue_control(
@@ -322,7 +332,7 @@ def lut_row(
         found = Signal(modbv(0)[value_width:])
         parts.append(
             lut_lane(
-                clk, bank, rest, highest, write, write_load, write_entry, weight, index, found, k, *value_bits, build_latency
+                clk, bank, other_bank, rest, highest, write, write_load, write_entry, weight, index, found, k, *value_bits, build_latency
             )
         )
         parts.append(float_widen(found, leaves[lane], *value_bits, *sum_bits))
@@ -332,17 +342,17 @@ def lut_row(
 
     # the beat's other fields travel beside its look-up through the tree
     valid_a, start_a, double_a, subtract_a, emit_a = (Signal(bool(0)) for _ in range(5))
-    position_a = Signal(modbv(0)[len(position) :])
-    init_a = Signal(modbv(0)[sum_width:])
+    position_a, init_a = delayed(position, tree_stages), delayed(index_init, tree_stages)
     beside = [
         flag_line(clk, rst, enable, fire, valid_a, tree_stages),
         flag_line(clk, rst, enable, index_start, start_a, tree_stages),
         flag_line(clk, rst, enable, index_double, double_a, tree_stages),
         flag_line(clk, rst, enable, index_subtract, subtract_a, tree_stages),
         flag_line(clk, rst, enable, index_emit, emit_a, tree_stages),
-        delay_line(clk, enable, position, position_a, tree_stages),
-        delay_line(clk, enable, index_init, init_a, tree_stages),
     ]
+    if tree_stages:
+        beside.append(delay_line(clk, enable, position, position_a, tree_stages))
+        beside.append(delay_line(clk, enable, index_init, init_a, tree_stages))
     accumulate = accumulator(
         clk, rst, enable, valid_a, position_a, init_a, start_a, double_a, subtract_a, emit_a, root,
         sent, out_data, *sum_bits, depth, adder_latency,

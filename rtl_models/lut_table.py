@@ -12,7 +12,7 @@ from typing import Any
 from myhdl import Signal, always, always_comb, block, concat, modbv
 
 from rtl_models.arithmetic.adder import float_adder
-from rtl_models.arithmetic.pipeline import ALWAYS, delay_line, flag_line
+from rtl_models.arithmetic.pipeline import ALWAYS, delay_line, delayed, flag_line
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def build_sequencer(
     last_lookup: Any,
     serving: Any,
     bank: Any,
+    other_bank: Any,
     rest: Any,
     highest: Any,
     write: Any,
@@ -67,7 +68,7 @@ def build_sequencer(
     """Walk through the build schedule for all lanes at once, and swap the tables.
 
     last_lookup: the serving table's last look-up happens in this cycle. serving: a table serves, and it is copy
-    `bank`. rest, highest: the entries to add in this cycle. write: the copy being built takes `write_entry` at the end
+    `bank`; `other_bank` is being built. rest, highest: the entries to add in this cycle. write: the copy being built takes `write_entry` at the end
     of this cycle, from the load beat if `write_load`, else from the lane's adder.
     """
     schedule = build_schedule(k, build_latency)
@@ -79,7 +80,6 @@ def build_sequencer(
 
     step = Signal(modbv(0)[LENGTH.bit_length() :])
     entry = Signal(modbv(0)[k:])
-    sum_entry = Signal(modbv(0)[k:])
     loading, issue, sum_ready = (Signal(bool(0)) for _ in range(3))
     last_step, swap = (Signal(bool(0)) for _ in range(2))
 
@@ -97,6 +97,7 @@ def build_sequencer(
 
     @always_comb
     def decide() -> None:
+        other_bank.next = not bank
         loading.next = step < k
         issue.next = step >= k and entry != 0
         last_step.next = step == LENGTH - 1 and (step >= k or load_valid)
@@ -106,7 +107,8 @@ def build_sequencer(
         swap.next = (last_step or step == LENGTH) and (last_lookup or not serving)
 
     sums_under_way = flag_line(clk, rst, ALWAYS, issue, sum_ready, build_latency - 1)
-    entries_under_way = delay_line(clk, ALWAYS, entry, sum_entry, build_latency - 1)
+    sum_entry = delayed(entry, build_latency - 1)
+    entries_under_way = delay_line(clk, ALWAYS, entry, sum_entry, build_latency - 1) if build_latency > 1 else ()
 
     @always_comb
     def drive_write() -> None:
@@ -151,6 +153,7 @@ def build_sequencer(
 def lut_lane(
     clk: Any,
     bank: Any,
+    other_bank: Any,
     rest: Any,
     highest: Any,
     write: Any,
@@ -170,13 +173,8 @@ def lut_lane(
     """
     WIDTH = 1 + exponent_bits + fraction_bits
     table = [Signal(modbv(0)[WIDTH:]) for _ in range(2 << k)]
-    a, b, total, built_entry, read = (Signal(modbv(0)[WIDTH:]) for _ in range(5))
+    a, b, total, read = (Signal(modbv(0)[WIDTH:]) for _ in range(4))
     a_address, b_address, write_address, read_address = (Signal(modbv(0)[k + 1 :]) for _ in range(4))
-    other_bank = Signal(bool(0))
-
-    @always_comb
-    def choose_bank() -> None:
-        other_bank.next = not bank
 
     @always_comb
     def make_addresses() -> None:
@@ -186,12 +184,14 @@ def lut_lane(
         read_address.next = concat(bank, index)
 
     @always_comb
-    def read_operands() -> None:
+    def read_table() -> None:
         a.next = table[a_address]
         b.next = table[b_address]
+        read.next = table[read_address]
 
     adder = float_adder(a, b, total, exponent_bits, fraction_bits)
-    sums_under_way = delay_line(clk, ALWAYS, total, built_entry, build_latency - 1)
+    built_entry = delayed(total, build_latency - 1)
+    sums_under_way = delay_line(clk, ALWAYS, total, built_entry, build_latency - 1) if build_latency > 1 else ()
 
     @always(clk.posedge)
     def write_table() -> None:
@@ -202,14 +202,10 @@ def lut_lane(
                 table[write_address].next = built_entry
 
     @always_comb
-    def read_table() -> None:
-        read.next = table[read_address]
-
-    @always_comb
     def look_up() -> None:
         # entry 0 is never written: it is +0 by selection
         found.next = read
         if index == 0:
             found.next = 0
 
-    return choose_bank, make_addresses, read_operands, adder, sums_under_way, write_table, read_table, look_up
+    return make_addresses, read_table, adder, sums_under_way, write_table, look_up

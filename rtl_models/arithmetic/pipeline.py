@@ -11,18 +11,10 @@ ALWAYS = True  # an enable that never stops
 
 @block
 def delay_line(clk: Any, enable: Any, d: Any, q: Any, stages: int) -> Any:
-    """Drive `q` with `d` as it was `stages` enabled cycles ago; no stage is a wire. Payload: not reset.
+    """Drive `q` with `d` as it was `stages` (1 or more) enabled cycles ago. Payload: not reset.
 
     d, q: of the same width; enable: 1 bit, or ALWAYS.
     """
-    if stages == 0:
-
-        @always_comb
-        def wire() -> None:
-            q.next = d
-
-        return wire
-
     held = [Signal(modbv(0)[len(d) :]) for _ in range(stages)]
 
     @always(clk.posedge)
@@ -37,6 +29,11 @@ def delay_line(clk: Any, enable: Any, d: Any, q: Any, stages: int) -> Any:
         q.next = held[stages - 1]
 
     return shift, tap
+
+
+def delayed(d: Any, stages: int) -> Any:
+    """Return the signal for `d` after `stages` registers: `d` itself for none, where `delay_line` is left out."""
+    return Signal(modbv(0)[len(d) :]) if stages else d
 
 
 @block

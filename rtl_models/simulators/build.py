@@ -16,14 +16,15 @@ from rtl_models.errors import InputError
 from rtl_models.simulators.interface import SimulatorError
 from rtl_models.simulators.process import call_worker, tail
 from rtl_models.simulators.source import source_hash
-from rtl_models.simulators.wrapper import TOP_MODULE, wrapper_source
+from rtl_models.simulators.wrapper import TOP_MODULE, wrapper_files
 from rtl_models.units import Unit
 
 # unique: what Verilog leaves unknown becomes random bits, never a silent 0
-VERILATOR_FLAGS = ("-O3", "--x-assign", "unique", "--x-initial", "unique", "--noassert", "--trace", "-Wno-WIDTH")
+VERILATOR_FLAGS = ("-O3", "--x-assign", "unique", "--x-initial", "unique", "--noassert", "-Wno-WIDTH")
 # C++17 for Verilator 5's headers; no-gnu-unique, or two models of one process share their static variables
-COMPILER_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-gnu-unique", "-w", "-DVL_USER_FINISH")
-DEFINES = ("-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=1", "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=1")
+COMPILER_FLAGS = ("-std=c++17", "-fPIC", "-fno-gnu-unique", "-w", "-DVL_USER_FINISH", "-DVM_COVERAGE=0", "-DVM_SC=0")
+BATCH_OPTIMISATION = "-O2"
+OTHER_OPTIMISATION = "-O0"  # waveforms, the run-time library and Verilator's cold code: what counts is a short build
 RUNTIME = ("verilated", "verilated_vcd_c", "verilated_threads")
 
 
@@ -64,54 +65,64 @@ def tool_versions(verilator: str) -> str:
     return "\n".join([*versions, *(f"{p} {metadata.version(p)}" for p in ("myhdl", "pyverilator"))])
 
 
-def build_unit(unit: Unit) -> Path:
-    """Return the unit's shared object, building it where the cache has none.
+def build_unit(unit: Unit, traced: bool = False) -> Path:
+    """Return the unit's shared object, building it where the cache has none; `traced` ones can write waveforms.
 
     Beside it lies ``unit.v``. Several processes may build the same unit: each works in a folder of its own and the first
     to finish publishes. Raises InputError where Verilator is missing, SimulatorError with the end of the log where
     a tool fails.
     """
     verilator = require_verilator()
-    wrapper = wrapper_source(unit)
-    flags = repr((VERILATOR_FLAGS, COMPILER_FLAGS, DEFINES))
-    key = _hash(source_hash(unit), wrapper, flags, tool_versions(verilator))
+    files = wrapper_files(unit, traced)
+    flags = repr((VERILATOR_FLAGS, COMPILER_FLAGS, BATCH_OPTIMISATION, OTHER_OPTIMISATION, traced))
+    key = _hash(source_hash(unit), repr(files), flags, tool_versions(verilator))
     folder = cache_folder() / f"{unit.name}-{key}"
     library = folder / f"{unit.name}-{key}.so"
 
     def make(work: Path) -> None:
         verilog = call_worker("rtl_models.simulators.convert_worker", (unit, TOP_MODULE), unit.name)
-        (work / f"{TOP_MODULE}.v").write_text(verilog, encoding="utf-8")
-        compile_verilog(work, wrapper, work / library.name, unit.name)
+        compile_verilog(verilog, unit, work / library.name, traced)
 
     _publish(folder, library.name, make)
     return library
 
 
-def compile_verilog(work: Path, wrapper: str, library: Path, unit_name: str) -> None:
-    """Verilate ``unit.v`` in `work` and compile it with `wrapper` into `library`."""
+def compile_verilog(verilog: str, unit: Unit, library: Path, traced: bool = False) -> None:
+    """Compile Verilog text with the ports of `unit` into the shared object `library`, and keep ``unit.v`` beside it."""
     verilator = require_verilator()
     objects = _runtime_objects(verilator)
-    generated = work / "verilated"
-    source = work / f"{TOP_MODULE}.v"
+    source = library.parent / f"{TOP_MODULE}.v"
+    source.write_text(verilog, encoding="utf-8")
+    generated = library.parent / "verilated"
     arguments = ["--cc", "--top-module", TOP_MODULE, "-Mdir", str(generated), str(source)]
-    _call([verilator, *VERILATOR_FLAGS, *arguments], unit_name)
-    (generated / "wrapper.cpp").write_text(wrapper, encoding="utf-8")
-    parts = [*sorted(p.name for p in generated.glob(f"V{TOP_MODULE}*.cpp")), "wrapper.cpp"]
-    (generated / "all.cpp").write_text("".join(f'#include "{p}"\n' for p in parts), encoding="utf-8")
-    command = ["g++", *COMPILER_FLAGS, *DEFINES, *_include_flags(verilator), f"-I{generated}", "-shared"]
-    _call([*command, str(generated / "all.cpp"), *map(str, objects), "-o", str(library), "-lpthread"], unit_name)
+    _call([verilator, *VERILATOR_FLAGS, *(["--trace"] if traced else []), *arguments], unit.name)
+    for name, text in wrapper_files(unit, traced).items():
+        (generated / name).write_text(text, encoding="utf-8")
+    # one compilation of everything; what runs once per model is not worth optimising
+    parts = [_include(p.name) for p in sorted(generated.glob(f"V{TOP_MODULE}*.cpp"))]
+    (generated / "all.cpp").write_text("".join([*parts, _include("wrapper.cpp")]), encoding="utf-8")
+    optimisation = OTHER_OPTIMISATION if traced else BATCH_OPTIMISATION
+    command = ["g++", *COMPILER_FLAGS, optimisation, *_include_flags(verilator), f"-I{generated}", "-shared"]
+    _call([*command, str(generated / "all.cpp"), *map(str, objects), "-o", str(library), "-lpthread"], unit.name)
     shutil.rmtree(generated)
+
+
+def _include(name: str) -> str:
+    line = f'#include "{name}"\n'
+    if "Slow" not in name:
+        return line
+    return f'#pragma GCC push_options\n#pragma GCC optimize ("{OTHER_OPTIMISATION[1:]}")\n{line}#pragma GCC pop_options\n'
 
 
 def _runtime_objects(verilator: str) -> list[Path]:
     """Return Verilator's run-time library as objects, compiled once per version."""
-    folder = cache_folder() / f"runtime-{_hash(tool_versions(verilator), repr((COMPILER_FLAGS, DEFINES)))}"
+    folder = cache_folder() / f"runtime-{_hash(tool_versions(verilator), repr(COMPILER_FLAGS), OTHER_OPTIMISATION)}"
     include = _include_flags(verilator)
 
     def make(work: Path) -> None:
         root = Path(include[0].removeprefix("-I"))
         for name in RUNTIME:
-            command = ["g++", *COMPILER_FLAGS, *DEFINES, *include, "-c", str(root / f"{name}.cpp")]
+            command = ["g++", *COMPILER_FLAGS, OTHER_OPTIMISATION, *include, "-c", str(root / f"{name}.cpp")]
             _call([*command, "-o", str(work / f"{name}.o")], "verilator's run-time library")
 
     _publish(folder, f"{RUNTIME[-1]}.o", make)

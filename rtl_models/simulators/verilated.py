@@ -50,7 +50,7 @@ class VerilatorSimulator:
         check_stimuli(unit, stimuli, vcd)
         if not stimuli:
             return []
-        return self.run_library(build_unit(unit), unit, stimuli, vcd)
+        return self.run_library(build_unit(unit, traced=vcd is not None), unit, stimuli, vcd)
 
     def run_library(
         self, library: Path, unit: Unit, stimuli: Sequence[Stimulus], vcd: Path | None = None

@@ -12,6 +12,7 @@ from rtl_models.simulators.ports import port_widths
 from rtl_models.units import Field, Stream, Unit
 
 TOP_MODULE = "unit"
+MODEL = "model"  # PyVerilator's wrapper names the class of the device V<MODEL>
 
 
 def import_pyverilator(name: str) -> types.ModuleType:
@@ -27,17 +28,25 @@ def import_pyverilator(name: str) -> types.ModuleType:
     return importlib.import_module(name)
 
 
-def wrapper_source(unit: Unit) -> str:
-    """Return the C++ text that is compiled behind the Verilated classes of `unit` (top module `TOP_MODULE`)."""
+def wrapper_files(unit: Unit, traced: bool) -> dict[str, str]:
+    """Return the C++ files, by name, that are compiled with the Verilated classes of `unit` (top `TOP_MODULE`).
+
+    PyVerilator's wrapper always refers to a waveform; a model that was Verilated without one (not `traced`) gets a
+    trace function that does nothing, and is never asked for one.
+    """
     template = import_pyverilator("pyverilator.verilatorcpp").template_cpp
     widths = port_widths(unit)
     driven = {f"{s.name}_{p}" for s in unit.inputs for p in ("valid", *(f.name for f in s.fields))}
     driven |= {f"{s.name}_ready" for s in unit.outputs}
     inputs = [("clk", 1), ("rst", 1), *((name, widths[name]) for name in widths if name in driven)]
     outputs = [(name, widths[name]) for name in widths if name not in driven]
-    pyverilator = template(TOP_MODULE, inputs, outputs, [], json.dumps(json.dumps(None)))
+    pyverilator = template(MODEL, inputs, outputs, [], json.dumps(json.dumps(None)))
     driver = resources.files("rtl_models.simulators").joinpath("batch_driver.h").read_text(encoding="utf-8")
-    return "\n".join([pyverilator, *_accessors(unit), driver])
+    trace = "" if traced else " void trace(VerilatedVcdC*, int) {}"
+    model = f"""#include "V{TOP_MODULE}.h"
+class V{MODEL} : public V{TOP_MODULE} {{ public: using V{TOP_MODULE}::V{TOP_MODULE};{trace} }};
+"""
+    return {f"V{MODEL}.h": model, "wrapper.cpp": "\n".join([pyverilator, *_accessors(unit), driver])}
 
 
 def _accessors(unit: Unit) -> list[str]:
@@ -47,7 +56,7 @@ def _accessors(unit: Unit) -> list[str]:
     write = "(DUT* top, int stream, bool value)"
     move = "(DUT* top, int stream, uint64_t** fields, int64_t beat)"
     return [
-        f"using DUT = V{TOP_MODULE};",
+        f"using DUT = V{MODEL};",
         f"constexpr int N_INPUTS = {len(ins)}, N_OUTPUTS = {len(outs)};",
         _switch(f"void port_set_valid{write}", [f"top->{s.name}_valid = value;" for s in ins]),
         _switch(f"void port_set_ready{write}", [f"top->{s.name}_ready = value;" for s in outs]),
