@@ -1,0 +1,221 @@
+"""`h2learn cosim TRACE`: row streams of a trace through reference, MyHDL and Verilated row; or a failing tile again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rtl_models.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tlm.cosim import CosimResult, ReplayResult
+
+# What the command needs is imported inside it, so that its help answers at once.
+
+RESULT_FILE = "cosim.json"
+NUMBERS = (
+    "streams",
+    "stalled",
+    "tiles",
+    "of all",
+    "results",
+    "wrong",
+    "in trace",
+    "wrong",
+    "law cycles",
+    "measured",
+    "beats off",
+)
+
+
+@click.command("cosim")
+@click.argument("trace", required=False)
+@click.option("--config", "config_name", metavar="PRESET|FILE", help="Configuration [default: h2learn]")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the configuration.")
+@click.option("--cosim", "mode", type=click.Choice(["sample", "all"]), default="sample", show_default=True)
+@click.option("--sample-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of sample and stalls.")
+@click.option("--simulator", default="auto", show_default=True, help="auto, verilator or myhdl.")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help=f"Folder of {RESULT_FILE} and a failing tile."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--replay", "tile", metavar="TILE", help="Run a failing tile's file again instead of a trace.")
+@click.option("--vcd", metavar="FILE", type=click.Path(path_type=Path), help="With --replay: write the waveform.")
+@click.pass_context
+def cosim(
+    ctx: click.Context,
+    trace: str | None,
+    config_name: str | None,
+    overrides: tuple[str, ...],
+    mode: str,
+    sample_seed: int,
+    simulator: str,
+    out: Path | None,
+    as_json: bool,
+    tile: str | None,
+    vcd: Path | None,
+) -> None:
+    """Compare the LUT row's reference, its RTL and its cycle law on row streams cut from TRACE.
+
+    Every emitted sum is compared bit by bit, and the cycle of every transfer with the law, free-running and under
+    random stalls. The first mismatch ends the run with exit code 1 and is written as a file (without --out: into the
+    current folder) that --replay runs again.
+    """
+    if tile is not None:
+        if trace is not None:
+            raise InputError("a trace and --replay together", "cosim", trace, "one of them")
+        for option, given in (("--config", config_name), ("--set", overrides), ("--out", out)):
+            if given:
+                raise InputError("does not go with --replay: the tile tells its own configuration", option, str(given))
+        ctx.exit(0 if _replay(tile, simulator, vcd, as_json) else 1)
+    if trace is None:
+        raise InputError("nothing to co-simulate", "cosim", allowed="a trace, or --replay TILE")
+    if vcd is not None:
+        raise InputError("a waveform is written of a replayed tile only", "--vcd", str(vcd), "with --replay TILE")
+    result = _cosimulate(trace, config_name, overrides, mode, sample_seed, simulator, out)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        print_result(result)
+    ctx.exit(0 if result.passed else 1)
+
+
+def _cosimulate(
+    trace: str,
+    config_name: str | None,
+    overrides: tuple[str, ...],
+    mode: str,
+    sample_seed: int,
+    simulator: str,
+    out: Path | None,
+) -> CosimResult:
+    from tlm.cosim import config_for_trace, cosimulate
+    from workloads.atomic import check_writable, replacing
+    from workloads.trace_file import open_trace
+
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        check_writable(out / RESULT_FILE)
+    with open_trace(trace) as opened:
+        config = config_for_trace(opened.arithmetic, config_name, overrides)
+    with _progress() as progress:
+        result = cosimulate(trace, config, mode, simulator, sample_seed, progress, out or Path())
+    if out is not None:
+        with replacing(out / RESULT_FILE) as temporary:
+            temporary.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def print_result(result: CosimResult) -> None:
+    """Print a result for a person: a table by engine and layer, the verdict per unit, and the failing tile."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(_table(result))
+    for note in result.notes:
+        console.print(f"note: {note}", markup=False)
+    for unit in result.units:
+        console.print(f"{unit.unit}: law {unit.verdict} ({unit.reason})", markup=False, highlight=False)
+    seconds = ", ".join(f"{phase} {value:.1f} s" for phase, value in result.seconds.items())
+    console.print(f"time: {seconds}", markup=False, highlight=False)
+    if result.failure is not None:
+        failure = result.failure
+        console.print(f"MISMATCH in {failure.stream} ({failure.simulator}): {failure.difference}", markup=False)
+        if failure.tile_file is not None:
+            console.print(f"run it again: h2learn cosim --replay {failure.tile_file} --vcd tile.vcd", markup=False)
+    else:
+        console.print("every compared bit and cycle is equal" if result.passed else "nothing was compared")
+
+
+def _table(result: CosimResult) -> Table:
+    from rich.table import Table
+
+    title = f"Co-simulation of {result.network}, configuration {result.config}, {result.mode}"
+    table = Table(title=f"{title}, seed {result.sample_seed}", title_justify="left")
+    for name in ("engine", "layer", "simulator"):
+        table.add_column(name)
+    for name in NUMBERS:
+        table.add_column(name, justify="right")
+    tiles = {(count["engine"], count["layer"]): int(count["tiles"]) for count in result.available}
+    for entry in result.comparisons:
+        counts = (
+            entry.streams,
+            entry.stalled_streams,
+            entry.tiles,
+            tiles[entry.engine, entry.layer],
+            entry.results,
+            entry.mismatched_results,
+            entry.trace_results,
+            entry.mismatched_trace_results,
+            entry.law_cycles,
+            entry.measured_cycles,
+            entry.mismatched_transfers,
+        )
+        table.add_row(entry.engine, entry.layer_name, entry.simulator, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _replay(tile: str, simulator: str, vcd: Path | None, as_json: bool) -> bool:
+    """Replay a tile and print what differs; returns whether all is equal."""
+    from tlm.cosim import replay
+    from workloads.atomic import check_writable
+
+    if vcd is not None:
+        check_writable(vcd)
+    result = replay(tile, simulator, vcd)
+    if as_json:
+        click.echo(json.dumps(_replay_dict(result, vcd), indent=2))
+        return result.passed
+    recorded = result.tile
+    click.echo(f"{recorded.case.name}, from a trace of {recorded.network} ({recorded.trace_digest[:12]})")
+    click.echo(f"written because of ({recorded.simulator}): {recorded.seen}")
+    if result.reference_changed:
+        click.echo("today's reference expects other sums than the file's")
+    if result.law_changed:
+        click.echo("today's law expects other cycles than the file's")
+    if vcd is not None:
+        click.echo(f"waveform: {vcd}")
+    if result.difference is None:
+        click.echo(f"{result.simulator}: all results and transfers are equal now, {result.cycles:,} cycles")
+    else:
+        click.echo(f"{result.simulator}: MISMATCH: {result.difference}")
+    return result.passed
+
+
+def _replay_dict(result: ReplayResult, vcd: Path | None) -> dict[str, object]:
+    return {
+        "stream": result.tile.case.name,
+        "network": result.tile.network,
+        "trace_digest": result.tile.trace_digest,
+        "seen": result.tile.seen,
+        "simulator": result.simulator,
+        "passed": result.passed,
+        "difference": None if result.difference is None else str(result.difference),
+        "cycles": result.cycles,
+        "reference_changed": result.reference_changed,
+        "law_changed": result.law_changed,
+        "vcd": None if vcd is None else str(vcd),
+    }
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on stderr; nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("co-simulating {task.completed:,.0f} cycles"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("cycles", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

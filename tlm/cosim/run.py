@@ -1,0 +1,218 @@
+"""Co-simulation of a trace's row streams: reference, RTL simulators and cycle law against each other, in one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rtl_models.errors import InputError
+from rtl_models.lut_row import lut_row_unit
+from rtl_models.simulators import available_simulators, simulator_by_name
+from rtl_models.simulators.build import build_unit
+from tlm.config import Config
+from tlm.cosim.cases import row_geometry
+from tlm.cosim.configuration import check_same_arithmetic, config_for_trace
+from tlm.cosim.everything import run_everything
+from tlm.cosim.geometry import StepGeometry
+from tlm.cosim.prepare import deepest, sample_cases
+from tlm.cosim.result import CosimResult, Failure, tile_path, verdicts
+from tlm.cosim.runner import Failing, Outcome, Prepared, RowUnit, run_cases
+from tlm.cosim.streams import StreamReader
+from tlm.cosim.tile_file import FailingTile, write_tile
+from tlm.cosim.windows import LONGEST_WINDOW
+from workloads.trace_file import Trace, open_trace
+
+MODES = ("sample", "all")
+SAMPLE_STREAMS = 40
+MYHDL_CYCLES_PER_S = 350  # a row of 16 lanes on one core, measured (docs/cosim.md)
+_MYHDL_PROCESSES = 2
+
+Progress = Callable[[int, int], None]
+"""Called with (cycles done, cycles in all) as a long co-simulation goes on."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which simulator runs whole streams, and whether MyHDL runs windows of them."""
+
+    streams: str | None
+    windows: bool
+
+    @property
+    def simulators(self) -> tuple[str, ...]:
+        names = ([self.streams] if self.streams else []) + (["myhdl"] if self.windows else [])
+        return tuple(dict.fromkeys(names))
+
+
+def cosimulate(
+    trace: str | Path,
+    config: Config | None = None,
+    mode: str = "sample",
+    simulator: str = "auto",
+    sample_seed: int = 0,
+    progress: Progress | None = None,
+    out: str | Path | None = None,
+    row_unit: RowUnit = lut_row_unit,
+    sample_streams: int = SAMPLE_STREAMS,
+) -> CosimResult:
+    """Co-simulate row streams of the trace file `trace` and compare every bit and the cycle of every transfer.
+
+    `mode` "sample" picks about `sample_streams` streams by `sample_seed`; "all" runs every one. `simulator` "auto" is
+    Verilator for streams and MyHDL for windows of some of them; "verilator" or "myhdl" is that one alone. Part of the
+    streams runs under random stalls. The first mismatch ends the run and is written as a tile file into folder `out`
+    (None: not written). Without `config` the preset h2learn is used with the trace's arithmetic.
+
+    Raises InputError for a file that is not a trace, a configuration of another arithmetic, an unknown mode or
+    simulator, a missing one asked for by name, and "all" where only MyHDL is there and was not asked for by name;
+    SimulatorError where a simulator cannot be built.
+    """
+    if mode not in MODES:
+        raise InputError("unknown mode", "cosim", mode, ", ".join(MODES))
+    if sample_streams < 1:
+        raise InputError("number of streams in the sample", "cosim", sample_streams, "1 or more")
+    if sample_seed < 0:
+        raise InputError("wrong value", "cosim: sample seed", sample_seed, "a whole number >= 0")
+    with open_trace(trace) as opened:
+        if config is None:
+            config = config_for_trace(opened.arithmetic)
+        check_same_arithmetic(config, opened.arithmetic)
+        geometry = StepGeometry(opened.network, config, opened.batch)
+        plan = _plan(simulator, mode, geometry)
+        result = CosimResult(
+            trace_digest=opened.digest,
+            network=opened.network.name,
+            config=config.name,
+            mode=mode,
+            sample_seed=sample_seed,
+            simulators=plan.simulators,
+            available=[asdict(count) for count in geometry.count()],
+        )
+        _note_limits(result, plan, simulator, mode, opened)
+        run = _Run(opened, Path(trace), geometry, plan, sample_seed, row_unit, progress)
+        outcome = run.everything(result) if mode == "all" else run.sample(result, sample_streams)
+        _conclude(result, outcome, opened, out)
+        return result
+
+
+@dataclass
+class _Run:
+    """One co-simulation under way."""
+
+    trace: Trace
+    path: Path
+    geometry: StepGeometry
+    plan: _Plan
+    seed: int
+    row_unit: RowUnit
+    progress: Progress | None
+
+    def sample(self, result: CosimResult, streams: int) -> Outcome:
+        """Run a seeded sample: MyHDL on windows while Verilator builds and runs whole streams."""
+        with _timed(result, "reference"):
+            cases = sample_cases(StreamReader(self.trace, self.geometry), streams, self.seed)
+        outcome = Outcome()
+        with ThreadPoolExecutor(_MYHDL_PROCESSES) as pool:
+            started = time.perf_counter()
+            waiting = self._start_windows(pool, cases.windows) if self.plan.windows else []
+            if self.plan.streams:
+                self._build(result)
+                with _timed(result, self.plan.streams):
+                    outcome.add(self._run_streams([*cases.streams, *cases.windows]))
+            for future in waiting:
+                outcome.add(future.result())
+            if waiting:
+                result.seconds["myhdl"] = time.perf_counter() - started
+        return outcome
+
+    def everything(self, result: CosimResult) -> Outcome:
+        """Run every stream; with `auto` a sample of windows in MyHDL first."""
+        outcome = Outcome()
+        if self.plan.windows:
+            outcome.add(self.sample(result, len(self.geometry.strata)))
+        if outcome.failing is not None or self.plan.streams is None:
+            return outcome
+        self._build(result)
+        with _timed(result, f"{self.plan.streams}, all streams"):
+            every = run_everything(self.path, self.geometry, self.plan.streams, self.seed, self.row_unit, self.progress)
+        outcome.comparisons = [entry for entry in outcome.comparisons if entry.simulator != self.plan.streams]
+        outcome.add(every)
+        return outcome
+
+    def _start_windows(self, pool: ThreadPoolExecutor, windows: list[Prepared]) -> list[Future[Outcome]]:
+        geometry = row_geometry(self.geometry.config, LONGEST_WINDOW)
+        parts = [windows[start::_MYHDL_PROCESSES] for start in range(_MYHDL_PROCESSES)]
+        myhdl = simulator_by_name("myhdl")
+        return [pool.submit(run_cases, myhdl, geometry, self.row_unit, part) for part in parts if part]
+
+    def _build(self, result: CosimResult) -> None:
+        """Build the Verilated row, if that runs the streams, so that a failing build is told from a failing tile."""
+        if self.plan.streams == "verilator":
+            with _timed(result, "build"):
+                build_unit(self.row_unit(row_geometry(self.geometry.config, deepest(self.geometry))))
+
+    def _run_streams(self, prepared: list[Prepared]) -> Outcome:
+        simulator = simulator_by_name(str(self.plan.streams))
+        return run_cases(simulator, row_geometry(self.geometry.config, deepest(self.geometry)), self.row_unit, prepared)
+
+
+def _plan(simulator: str, mode: str, geometry: StepGeometry) -> _Plan:
+    """Choose the simulators; raises InputError for one that is unknown or missing, and for hours nobody asked for."""
+    if simulator != "auto":
+        simulator_by_name(simulator)
+        if simulator == "myhdl" and mode == "sample":
+            return _Plan(None, windows=True)
+        return _Plan(simulator, windows=False)
+    if "verilator" in available_simulators():
+        return _Plan("verilator", windows=True)
+    if mode == "all":
+        hours = sum(count.cycles for count in geometry.count()) / MYHDL_CYCLES_PER_S / 3600
+        what = (
+            f"all tiles need Verilator, which is not installed (MyHDL asked for by name would take about {hours:.1f} h)"
+        )
+        raise InputError(what, "simulator", "auto", "verilator, myhdl")
+    return _Plan(None, windows=True)
+
+
+def _note_limits(result: CosimResult, plan: _Plan, simulator: str, mode: str, trace: Trace) -> None:
+    """Say what this run leaves out."""
+    if simulator == "auto" and plan.streams is None:
+        result.notes.append("Verilator is not installed: MyHDL alone runs short windows of the sampled streams")
+    if mode == "all" and simulator == "myhdl":
+        hours = sum(int(count["cycles"]) for count in result.available) / MYHDL_CYCLES_PER_S / 3600
+        result.notes.append(f"all tiles through MyHDL take about {hours:.1f} h on one core")
+    if trace.skipped:
+        result.notes.append(
+            "the step held non-finite values, whose bits are unspecified: nothing is compared with the trace"
+        )
+
+
+def _conclude(result: CosimResult, outcome: Outcome, trace: Trace, out: str | Path | None) -> None:
+    """Fill in counts, verdicts and the failure, and write the failing tile."""
+    result.comparisons = outcome.comparisons
+    for entry in result.comparisons:
+        entry.layer_name = trace.network.layers[entry.layer].name
+    if outcome.failing is not None:
+        result.failure = _write_failure(outcome.failing, trace, out)
+    result.units = verdicts(result.comparisons, result.failure)
+
+
+def _write_failure(failing: Failing, trace: Trace, out: str | Path | None) -> Failure:
+    text = str(failing.difference)
+    path = None
+    if out is not None:
+        path = tile_path(Path(out), failing.case.name, failing.simulator)
+        tile = FailingTile(failing.geometry, failing.case, failing.simulator, text, trace.network.name, trace.digest)
+        write_tile(tile, path)
+    return Failure(failing.case.name, failing.simulator, text, None if path is None else str(path))
+
+
+@contextmanager
+def _timed(result: CosimResult, phase: str) -> Iterator[None]:
+    """Book wall time to a phase of the result."""
+    started = time.perf_counter()
+    yield
+    result.seconds[phase] = result.seconds.get(phase, 0.0) + time.perf_counter() - started

@@ -1,0 +1,123 @@
+"""Runs cases on one simulator and compares them; stops at the first that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rtl_models.lut_row import LutRowGeometry
+from rtl_models.simulators import Simulator, SimulatorError
+from rtl_models.units import Response, Stimulus, Unit
+from tlm.cosim.cases import Case, Difference, count_differences, first_difference
+from tlm.cosim.expected import StreamExpectation
+from tlm.cosim.geometry import StreamKey
+from tlm.cosim.result import Comparison, merge
+
+RowUnit = Callable[[LutRowGeometry], Unit]
+"""What makes the LUT row of a geometry: `rtl_models.lut_row.lut_row_unit`, or a user's own row."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case of the stream `key`; with the stream's `expectation`, its values are compared with the trace as well."""
+
+    key: StreamKey
+    case: Case
+    expectation: StreamExpectation | None = None
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A case that differs, and its first difference."""
+
+    key: StreamKey
+    case: Case
+    simulator: str
+    geometry: LutRowGeometry
+    difference: Difference
+
+
+@dataclass
+class Outcome:
+    """Counts per engine and layer, and the first failing case (the counts end with it)."""
+
+    comparisons: list[Comparison] = field(default_factory=list)
+    failing: Failing | None = None
+
+    def add(self, other: Outcome) -> None:
+        """Add another outcome's counts; the first failing case stays."""
+        self.comparisons = merge([*self.comparisons, *other.comparisons])
+        self.failing = self.failing or other.failing
+
+
+def run_cases(
+    simulator: Simulator, geometry: LutRowGeometry, row_unit: RowUnit, prepared: Sequence[Prepared]
+) -> Outcome:
+    """Run `prepared` cases in one call of `simulator`; compare results, trace values and the cycle of every transfer.
+
+    A unit that hangs or sends too much fails with what the simulator says. Raises SimulatorError where the unit cannot
+    be built.
+    """
+    unit = row_unit(geometry)
+    stimuli = [entry.case.stimulus(geometry) for entry in prepared]
+    outcome = Outcome()
+    for entry, response in zip(prepared, _responses(simulator, unit, stimuli), strict=False):
+        difference, count = _compare(simulator.name, geometry, entry, response)
+        outcome.comparisons.append(count)
+        if difference is not None:
+            outcome.failing = Failing(entry.key, entry.case, simulator.name, geometry, difference)
+            break
+    outcome.comparisons = merge(outcome.comparisons)
+    return outcome
+
+
+def _responses(simulator: Simulator, unit: Unit, stimuli: list[Stimulus]) -> list[Response | SimulatorError]:
+    """Run all stimuli in one call; where one misbehaves, one by one up to it, to learn which one that is."""
+    try:
+        return list(simulator.run(unit, stimuli))
+    except SimulatorError:
+        responses: list[Response | SimulatorError] = []
+        for stimulus in stimuli:
+            try:
+                responses += simulator.run(unit, [stimulus])
+            except SimulatorError as error:
+                return [*responses, error]
+        return responses
+
+
+def _compare(
+    simulator: str, geometry: LutRowGeometry, entry: Prepared, response: Response | SimulatorError
+) -> tuple[Difference | None, Comparison]:
+    """Compare one response; returns the first difference and the counts."""
+    case = entry.case
+    count = Comparison(entry.key.engine, entry.key.layer, "", simulator, streams=1, tiles=len(case.task.positions))
+    count.stalled_streams = int(bool(case.stalls))
+    if isinstance(response, SimulatorError):
+        count.results = count.mismatched_results = len(case.sums)
+        return Difference("behaviour", text=str(response)), count
+    count.results = len(case.sums)
+    count.transfers = sum(len(cycles) for cycles in case.transfers.values())
+    wrong = count_differences(case, geometry, response)
+    count.mismatched_results, count.mismatched_bits, count.mismatched_transfers = wrong
+    count.law_cycles, count.measured_cycles = case.law_cycles, response.cycles_total
+    difference = first_difference(case, geometry, response)
+    if entry.expectation is not None:
+        count.trace_results = len(entry.expectation.in_trace)
+        count.mismatched_trace_results = entry.expectation.trace_mismatches
+        difference = difference or trace_difference(entry.expectation)
+    return difference, count
+
+
+def trace_difference(expectation: StreamExpectation) -> Difference | None:
+    """Return the first value that differs from the trace's, or None."""
+    from_sums, in_trace = (
+        np.ascontiguousarray(values, np.float32).view(np.uint32)
+        for values in (expectation.from_sums, expectation.in_trace)
+    )
+    wrong = np.flatnonzero(from_sums != in_trace)
+    if not len(wrong):
+        return None
+    beat = int(wrong[0])
+    return Difference("trace", "", beat, int(from_sums[beat]), int(in_trace[beat]))

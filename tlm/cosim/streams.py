@@ -1,0 +1,156 @@
+"""Row streams of a trace: what one LUT row is fed for one output row and position block, as a `RowTask`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_models.formats import Bits, encode
+from rtl_models.reference.packing import (
+    bit_plane,
+    forward_indices,
+    forward_weights,
+    update_gradients,
+    update_indices,
+)
+from rtl_models.reference.row import RowTask
+from tlm.cosim.geometry import FORWARD, StepGeometry, StreamKey
+from tlm.schedule.geometry import BIT_PLANES, is_direct
+from tlm.schedule.lut_jobs import kept_tiles
+from workloads.record import Floats
+from workloads.trace_file import Trace
+
+Indices = NDArray[np.uint8]
+_KEPT_SOURCES = 8  # engines, layers and micro-batches whose indices stay in memory
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """An engine's work on one layer and micro-batch: the indices that every row sees, and each row's operands.
+
+    `indices` are [planes, positions, groups]; `operands` are patterns of the value format [rows, groups, k]; groups are
+    padded to whole tiles. `signed`: the first plane is the sign plane of two's complement bytes.
+    """
+
+    indices: Indices
+    operands: Bits
+    lanes: int
+    signed: bool
+    skip_zero_tiles: bool
+
+    def task(self, row: int, positions: slice, init: Bits | None = None) -> RowTask:
+        """Return the stream of `row` on a block of positions; sums start at `init` [positions] (else +0)."""
+        planes, _, groups = self.indices.shape
+        tiles, lanes, count = groups // self.lanes, self.lanes, positions.stop - positions.start
+        cut = self.indices[:, positions].reshape(planes, count, tiles, lanes)
+        by_tile = np.ascontiguousarray(cut.transpose(0, 2, 1, 3))  # [planes, tiles, positions, lanes]
+        kept = np.arange(planes * tiles)
+        if self.skip_zero_tiles:
+            kept = np.array(kept_tiles(~by_tile.any(axis=(2, 3))))
+        flags = tile_flags(kept, tiles, self.signed)
+        weights = self.operands[row].reshape(tiles, lanes, -1)[kept % tiles]
+        return RowTask(
+            weights=weights,
+            indices=by_tile.reshape(planes * tiles, count, lanes)[kept].reshape(-1, lanes),
+            positions=np.full(len(kept), count, np.int64),
+            start=flags.start,
+            emit=flags.emit,
+            double=flags.double,
+            subtract=flags.subtract,
+            init=None if init is None else np.concatenate([init, np.zeros((len(kept) - 1) * count, init.dtype)]),
+        )
+
+
+@dataclass(frozen=True)
+class TileFlags:
+    """The four flags of each tile of a stream."""
+
+    start: NDArray[np.bool_]
+    double: NDArray[np.bool_]
+    subtract: NDArray[np.bool_]
+    emit: NDArray[np.bool_]
+
+
+def tile_flags(kept: NDArray[np.int64], tiles_per_plane: int, signed: bool) -> TileFlags:
+    """Return the flags of the tiles numbered `kept`, ascending, plane by plane.
+
+    The first tile starts the sums, the last sends them; the first tile of every later plane doubles them (its plane is
+    the next one: planes are left out at the front only); tiles of the first plane are taken away if `signed`.
+    """
+    plane = kept // tiles_per_plane
+    number = np.arange(len(kept))
+    return TileFlags(
+        start=number == 0,
+        double=np.diff(plane, prepend=plane[:1]) > 0,
+        subtract=(plane == 0) & signed,
+        emit=number == len(kept) - 1,
+    )
+
+
+class StreamReader:
+    """Makes `StreamSource`s from a trace, and keeps the last few of them."""
+
+    def __init__(self, trace: Trace, geometry: StepGeometry) -> None:
+        self.trace = trace
+        self.geometry = geometry
+        self._kept: OrderedDict[tuple[str, int, int], StreamSource] = OrderedDict()
+
+    def source(self, engine: str, layer: int, micro_batch: int) -> StreamSource:
+        """Read and pack what an engine needs for a layer and micro-batch."""
+        key = (engine, layer, micro_batch)
+        if key not in self._kept:
+            while len(self._kept) >= _KEPT_SOURCES:
+                self._kept.popitem(last=False)
+            self._kept[key] = self._read(*key)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def positions(self, key: StreamKey) -> slice:
+        """Positions of a stream's block."""
+        return self.geometry.shape(key.engine, key.layer, key.micro_batch).blocks[key.block]
+
+    def samples(self, micro_batch: int) -> slice:
+        """Samples of a micro-batch."""
+        return self.geometry.micro_batches[micro_batch].samples
+
+    def _read(self, engine: str, layer_index: int, micro_batch: int) -> StreamSource:
+        network, arithmetic = self.trace.network, self.geometry.config.contract
+        layer, k, lanes = network.layers[layer_index], arithmetic.k, arithmetic.lanes
+        planes = self._input_planes(layer_index, micro_batch)
+        if engine == FORWARD:
+            indices = [forward_indices(layer, plane, k, lanes) for plane in planes]
+            operands = forward_weights(layer, self.trace.weights(layer_index), k, lanes)
+        else:
+            indices = [update_indices(layer, plane, k, lanes) for plane in planes]
+            operands = update_gradients(layer, self._gradients(layer_index, micro_batch), k, lanes)
+        return StreamSource(
+            indices=np.stack(indices),
+            operands=encode(np.ascontiguousarray(operands), arithmetic.value),
+            lanes=lanes,
+            signed=is_direct(network, layer_index) and network.input.signed,
+            skip_zero_tiles=self.geometry.config.lut.skip_zero_tiles,
+        )
+
+    def _input_planes(self, layer_index: int, micro_batch: int) -> list[NDArray[np.uint8]]:
+        """Input spikes [T, B, H, W, C] of a layer, or the bit planes [1, B, H, W, C] of direct-coded bytes."""
+        layer, samples = self.trace.network.layers[layer_index], self.samples(micro_batch)
+        if is_direct(self.trace.network, layer_index):
+            pixels = self.trace.inputs(samples)
+            return [bit_plane(pixels, plane) for plane in range(BIT_PLANES)]
+        if layer_index == 0:
+            return [self.trace.inputs(samples).view(np.uint8)]
+        spikes = self.trace.spikes(layer_index - 1, samples)
+        return [spikes.reshape(*spikes.shape[:2], layer.in_height, layer.in_width, layer.in_channels)]
+
+    def _gradients(self, layer_index: int, micro_batch: int) -> Floats:
+        """Gradients [T, B, OH, OW, M] that the weight update sums: du, g16 at every timestep, or d16 ([1, ...])."""
+        samples = self.samples(micro_batch)
+        if is_direct(self.trace.network, layer_index):
+            return self.trace.gradient_sums(layer_index, samples)[np.newaxis]
+        gradients = self.trace.gradients(layer_index, samples)
+        if self.trace.network.layers[layer_index].spiking:
+            return gradients
+        return np.broadcast_to(gradients, (self.trace.timesteps, *gradients.shape))
