@@ -16,6 +16,17 @@ from workloads.network import DIRECT, Layer, Network
 Reals = NDArray[Any]  # float32 or float64
 
 
+Activity = tuple[Reals, NDArray[np.uint8], NDArray[np.uint8]]  # u, s, f of one layer, [T, B, OH, OW, M]
+
+
+@dataclass(frozen=True)
+class FloatForward:
+    """What the forward pass leaves: u, s, f of every spiking layer, and logits [B, classes]."""
+
+    activity: tuple[Activity, ...]
+    logits: Reals
+
+
 @dataclass(frozen=True)
 class FloatLayer:
     """One layer's tensors, [T, B, OH, OW, M] and dW [M, R, S, C]; the last layer has no u, s and f.
@@ -58,36 +69,52 @@ def float_step(
     dtype: DTypeLike = np.float64,
 ) -> FloatStep:
     """Run forward and backward in `dtype`; `inputs` are bytes, spikes, or reals [T, B, H, W, C] of any kind."""
-    typed = tuple(np.asarray(layer, dtype) for layer in weights)
-    maps = [real_inputs(network, inputs, dtype)]
-    states = []
-    for layer, matrix in zip(network.layers[:-1], typed, strict=False):
-        states.append(_fire(network, convolve(layer, maps[-1], matrix)))
-        maps.append(states[-1][1].astype(dtype))
-    logits = convolve(network.layers[-1], maps[-1], typed[-1]).mean(axis=0)[:, 0, 0, :]
-    loss, errors = cross_entropy(logits, labels)
+    forward = float_forward(network, weights, inputs, dtype)
+    return float_backward(network, weights, inputs, forward, labels, dtype)
+
+
+def float_forward(
+    network: Network, weights: tuple[Reals, ...], inputs: NDArray[Any], dtype: DTypeLike = np.float64
+) -> FloatForward:
+    """Run the forward pass alone."""
+    maps = real_inputs(network, inputs, dtype)
+    activity: list[Activity] = []
+    for layer, matrix in zip(network.layers[:-1], weights, strict=False):
+        activity.append(_fire(network, convolve(layer, maps, np.asarray(matrix, dtype))))
+        maps = activity[-1][1].astype(dtype)
+    last = convolve(network.layers[-1], maps, np.asarray(weights[-1], dtype))
+    return FloatForward(tuple(activity), np.asarray(last.mean(axis=0)[:, 0, 0, :]))
+
+
+def float_backward(
+    network: Network,
+    weights: tuple[Reals, ...],
+    inputs: NDArray[Any],
+    forward: FloatForward,
+    labels: NDArray[np.int64],
+    dtype: DTypeLike = np.float64,
+) -> FloatStep:
+    """Run the backward pass of a forward pass, however that came about."""
+    loss, errors = cross_entropy(forward.logits, labels)
     below = (errors / (labels.size * network.timesteps))[np.newaxis, :, np.newaxis, np.newaxis, :].astype(dtype)
     layers: list[FloatLayer] = []
     for number in range(len(network.layers) - 1, -1, -1):
-        layer, source = network.layers[number], maps[number]
-        seen = _share_timesteps(source, below, network.timesteps)
-        update = correlate(layer, *seen)
-        u, s, f = states[number] if number < len(states) else (None, None, None)
+        layer = network.layers[number]
+        maps = forward.activity[number - 1][1].astype(dtype) if number else real_inputs(network, inputs, dtype)
+        update = correlate(layer, *_share_timesteps(maps, below, network.timesteps))
+        u, s, f = forward.activity[number] if number < len(forward.activity) else (None, None, None)
         layers.insert(0, FloatLayer(u, s, f, below, update))
         if number:
-            below = _gradients(network, convolve_back(layer, below, typed[number]), states[number - 1])
-    return FloatStep(logits, loss, tuple(layers))
+            sums = convolve_back(layer, below, np.asarray(weights[number], dtype))
+            below = _gradients(network, sums, forward.activity[number - 1])
+    return FloatStep(forward.logits, loss, tuple(layers))
 
 
 def float_logits(
     network: Network, weights: tuple[Reals, ...], inputs: NDArray[Any], dtype: DTypeLike = np.float64
 ) -> Reals:
     """Return the logits [B, classes] alone."""
-    maps = real_inputs(network, inputs, dtype)
-    for layer, matrix in zip(network.layers[:-1], weights, strict=False):
-        maps = _fire(network, convolve(layer, maps, np.asarray(matrix, dtype)))[1].astype(dtype)
-    last = convolve(network.layers[-1], maps, np.asarray(weights[-1], dtype))
-    return np.asarray(last.mean(axis=0)[:, 0, 0, :])
+    return float_forward(network, weights, inputs, dtype).logits
 
 
 def sgd_update(
@@ -171,7 +198,7 @@ def _share_timesteps(maps: Reals, gradients: Reals, timesteps: int) -> tuple[Rea
     return maps.sum(axis=0, keepdims=True), gradients
 
 
-def _fire(network: Network, sums: Reals) -> tuple[Reals, NDArray[np.uint8], NDArray[np.uint8]]:
+def _fire(network: Network, sums: Reals) -> Activity:
     """Return u, s, f [T, ...] of x [T, ...], or of [1, ...] where x is the same for all t."""
     neuron, kind = network.neuron, sums.dtype.type
     alpha, threshold, interval = kind(neuron.alpha), kind(neuron.threshold), kind(neuron.interval)
@@ -187,7 +214,7 @@ def _fire(network: Network, sums: Reals) -> tuple[Reals, NDArray[np.uint8], NDAr
     return potentials, spikes, masks
 
 
-def _gradients(network: Network, sums: Reals, state: tuple[Reals, NDArray[np.uint8], NDArray[np.uint8]]) -> Reals:
+def _gradients(network: Network, sums: Reals, state: Activity) -> Reals:
     """Return du [T, ...] of backward sums [T, ...] or [1, ...]."""
     potentials, spikes, masks = state
     kind = sums.dtype.type
