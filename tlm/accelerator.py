@@ -12,7 +12,7 @@ from tlm.engines.optimiser import OptimiserUnit
 from tlm.engines.weight_update import WeightUpdateEngine
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
-from tlm.kernel.recorder import TransactionRecorder
+from tlm.kernel.socket import Observer
 from tlm.kernel.time import Clock
 from tlm.memory.dma import Dma, PostedWrites
 from tlm.memory.dram import Dram, DramTiming
@@ -93,7 +93,7 @@ class Accelerator(Module):
             "optimiser": self.optimiser.account,
         }
 
-    def record_transactions(self, recorder: TransactionRecorder) -> None:
-        """Let `recorder` see every DRAM transaction."""
+    def observe_transactions(self, observer: Observer) -> None:
+        """Tell `observer` of every DRAM transaction."""
         for channel in self.dma.values():
-            recorder.attach(channel.socket)
+            channel.socket.observers.append(observer)

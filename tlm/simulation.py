@@ -33,6 +33,16 @@ class EngineTime:
 
 
 @dataclass(frozen=True)
+class DramTransfer:
+    """One DRAM transaction, from the call to the last byte."""
+
+    stream: str
+    length_bytes: int
+    start_ps: int
+    end_ps: int
+
+
+@dataclass(frozen=True)
 class SimulationResult:
     """One simulated training step. Times are picoseconds; `work` counts what the engines really did."""
 
@@ -41,6 +51,7 @@ class SimulationResult:
     engines: dict[str, EngineTime]
     intervals: dict[str, list[Interval]]
     spans: list[Span]
+    transfers: list[DramTransfer]
     dram_read_bytes: dict[str, int]
     dram_written_bytes: dict[str, int]
     dram_busy_ps: list[int]
@@ -56,8 +67,8 @@ class SimulationResult:
 def simulate(trace: Trace, config: Config, transactions: Path | None = None) -> SimulationResult:
     """Simulate the training step of `trace` on the accelerator of `config`.
 
-    `transactions` names a Parquet file for every DRAM transaction. Raises InputError if the configuration's arithmetic is
-    not the trace's, or a buffer cannot hold one tile; Deadlock if the pipeline cannot go on.
+    `transactions` names a Parquet file for every DRAM transaction. Raises InputError if the configuration's arithmetic
+    is not the trace's, or a buffer cannot hold one tile; Deadlock if the pipeline cannot go on.
     """
     check_arithmetic(trace.arithmetic, config.contract)
     simulation = Simulation()
@@ -65,15 +76,21 @@ def simulate(trace: Trace, config: Config, transactions: Path | None = None) -> 
     intervals: dict[str, list[Interval]] = {name: [] for name in chip.accounts}
     for name, account in chip.accounts.items():
         account.listen(intervals[name].append)
+    transfers: list[DramTransfer] = []
+    chip.observe_transactions(
+        lambda _initiator, _target, payload, start_ps, end_ps: transfers.append(
+            DramTransfer(payload.stream, payload.length, start_ps, end_ps)
+        )
+    )
     if transactions is None:
         simulation.run()
     else:
         with TransactionRecorder(transactions) as recorder:
-            chip.record_transactions(recorder)
+            chip.observe_transactions(recorder.record)
             simulation.run()
     for account in chip.accounts.values():
         account.close()
-    return _result(chip, simulation.now_ps, intervals)
+    return _result(chip, simulation.now_ps, intervals, transfers)
 
 
 def check_arithmetic(trace: Arithmetic, config: Arithmetic) -> None:
@@ -90,7 +107,9 @@ def check_arithmetic(trace: Arithmetic, config: Arithmetic) -> None:
             raise InputError("the configuration differs from the trace", key, in_config, f"{in_trace}, as traced")
 
 
-def _result(chip: Accelerator, time_ps: int, intervals: dict[str, list[Interval]]) -> SimulationResult:
+def _result(
+    chip: Accelerator, time_ps: int, intervals: dict[str, list[Interval]], transfers: list[DramTransfer]
+) -> SimulationResult:
     counted = chip.dram.bytes_by_stream
     streams = sorted({stream for stream, _ in counted})
     return SimulationResult(
@@ -99,6 +118,7 @@ def _result(chip: Accelerator, time_ps: int, intervals: dict[str, list[Interval]
         engines={name: _engine_time(account) for name, account in chip.accounts.items()},
         intervals=intervals,
         spans=sorted(chip.order.spans.values(), key=lambda span: (span.start_ps, span.stream.name)),
+        transfers=transfers,
         dram_read_bytes={stream: counted[stream, Command.READ] for stream in streams},
         dram_written_bytes={stream: counted[stream, Command.WRITE] for stream in streams},
         dram_busy_ps=chip.dram.channel_busy_ps,

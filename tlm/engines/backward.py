@@ -67,6 +67,7 @@ class BackwardEngine(Module):
             completed_ps = self.simulation.now_ps
             for step in range(self.steps(stream)):
                 yield from self._wait_for_gradients(stream, step)
+                self._context.order.start(stream)
                 items = self._items(stream, step)
                 self.macs += items.macs
                 for tile, channels in self.tiles(stream.layer):

@@ -1,10 +1,10 @@
 """Cycle law of the sparse backward unit, and of the queue that feeds several units.
 
-Not yet proved against RTL: there is no RTL of this unit so far. A work item is one channel tile of one output position; it
-visits `gradients` non-zero input gradients, and each visit keeps the `lanes` busy for ceil(active / lanes) cycles, where
-`active` outputs of the tile have a mask bit. A unit works on `items_in_flight` items in turn, so that an item's next
-addition waits out the adder's latency while the others go on. The mask compactor (active + 2 cycles an item) works one
-group ahead.
+Not yet proved against RTL: there is no RTL of this unit so far. A work item is one channel tile of one output
+position; it visits `gradients` non-zero input gradients, and each visit keeps the `lanes` busy for ceil(active / lanes)
+cycles, where `active` outputs of the tile have a mask bit. A unit works on `items_in_flight` items in turn, so that an
+item's next addition waits out the adder's latency while the others go on. The mask compactor (active + 2 cycles an
+item) works one group ahead.
 """
 
 from __future__ import annotations

@@ -113,6 +113,9 @@ class Order(Module):
             yield from self._streams_left.wait_for(self._numbers[stream], PIPELINE_ORDER)
         if stream.engine == FORWARD:
             yield from self.room_for(stream.micro_batch)
+
+    def start(self, stream: Stream) -> None:
+        """Note that the engine has begun to work on `stream`; its other stages may say so too."""
         if stream not in self.spans:
             self.spans[stream] = Span(stream, self.simulation.now_ps)
 

@@ -49,6 +49,7 @@ class ForwardEngine(Module):
         group = self._weight_groups[self._weight_key(stream, job.row_block)]
         self._weights.release(array, group)
         yield from self._weights.loaded.wait_for(group + 1, DRAM_READ)
+        self._context.order.start(stream)
 
     def indices(self, array: int, stream: Stream, job: LutJob, number: int) -> Steps:
         """Wait until the spikes in reach of the job's positions have been made, and read back where spilled."""

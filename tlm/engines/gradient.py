@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tlm.engines.backward import BackwardEngine, SumBlock
 from tlm.engines.context import Context, Stream
-from tlm.kernel.account import EngineAccount
+from tlm.kernel.account import EngineAccount, State
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
@@ -25,6 +25,7 @@ class GradientUnit(Module):
         self.account = EngineAccount(self.env, self.name)
         self._context = context
         self._engine = engine
+        self._fill_cycles = 0
         self._state_groups: dict[tuple[Stream, int], int] = {}
         self._state = self._prefetch_state()
         self.account.add(self.process(self._run, "gradients").account)
@@ -32,10 +33,10 @@ class GradientUnit(Module):
     def _run(self, process: Process) -> Steps:
         context = self._context
         for stream in self._engine.streams:
-            yield from process.work(context.clock.to_ps(context.config.gradient_unit.latency_cycles))
+            self._fill_cycles = context.config.gradient_unit.latency_cycles
             union = self._engine.steps(stream) == 1
             if union:
-                yield from self._collect(stream)
+                yield from self._collect(process, stream)
             for step in range(context.network.timesteps):
                 yield from self._wait_for_state(stream, step)
                 if union:
@@ -52,30 +53,32 @@ class GradientUnit(Module):
         """Work through one timestep, block by block as the sums arrive."""
         left = self._elements_per_step(stream)
         while left:
-            block = yield from self._next_block()
+            block = yield from self._next_block(process)
             elements = block.positions * block.channels
             yield from self._elements(process, stream, elements)
             left -= elements
 
-    def _collect(self, stream: Stream) -> Steps:
+    def _collect(self, process: Process, stream: Stream) -> Steps:
         """Take in the sums that serve every timestep."""
         left = self._elements_per_step(stream)
         while left:
-            block = yield from self._next_block()
+            block = yield from self._next_block(process)
             left -= block.positions * block.channels
 
-    def _next_block(self) -> Steps:
+    def _next_block(self, process: Process) -> Steps:
         lease = yield from self._engine.results.hold(BACKWARD_SUMS)
         block: SumBlock = lease.item
-        delay_ps = max(0, block.ready_ps - self.simulation.now_ps)
-        yield self.simulation.timeout(delay_ps)
+        with process.account.during(State.STARVED, BACKWARD_SUMS):
+            yield self.simulation.timeout(max(0, block.ready_ps - self.simulation.now_ps))
         lease.release()
         return block
 
     def _elements(self, process: Process, stream: Stream, count: int) -> Steps:
         context = self._context
         passes = 2 if is_direct(context.network, stream.layer) else 1
-        yield from process.work(context.clock.to_ps(passes * -(-count // context.config.gradient_unit.width)))
+        cycles = self._fill_cycles + passes * -(-count // context.config.gradient_unit.width)
+        self._fill_cycles = 0
+        yield from process.work(context.clock.to_ps(cycles))
 
     def _elements_per_step(self, stream: Stream) -> int:
         network = self._context.network

@@ -54,6 +54,7 @@ class WeightUpdateEngine(Module):
         else:
             step = 0 if layer == context.last_layer else (level - 1) // stream.micro_batch.count
             yield from self._spilled[array].wait("gradients", stream, job, step)
+        context.order.start(stream)
 
     def indices(self, array: int, stream: Stream, job: LutJob, number: int) -> Steps:
         """Take the tile's transposed indices."""
@@ -171,7 +172,8 @@ class ArrayReads(Module):
         timesteps = 1 if direct else context.network.timesteps
         if batch.index and not context.placement.is_resident("weight_gradients", layer):
             before = Stream(stream.engine, layer, context.batches[batch.index - 1])
-            self._add(items, "weight_gradients", stream, job, 0, self._earlier_sums(before, job, len(plans[before].jobs)))
+            earlier = self._earlier_sums(before, job, len(plans[before].jobs))
+            self._add(items, "weight_gradients", stream, job, 0, earlier)
         if not direct and not context.placement.is_resident("gradients", layer):
             parts = 1 if layer == context.last_layer else timesteps
             for step in range(parts):

@@ -1,0 +1,152 @@
+"""The main job: train for a short while, capture the last step, simulate it, co-simulate it, write a result folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtl_models.errors import InputError
+from tlm.config import Config, load_config
+from tlm.cosim import config_for_trace, cosimulate
+from tlm.report.plots import write_plots
+from tlm.report.result import build_result, write_json
+from tlm.report.timeline import timeline
+from tlm.simulation import simulate
+from workloads.network import Network, list_networks, load_network
+from workloads.trace_file import open_trace
+from workloads.trainer import train
+from workloads.training_settings import TrainingSettings
+
+TRACE = "trace.h5"
+NO_COSIM = "none"
+_NETWORK_SUFFIXES = (".yaml", ".yml")
+
+Report = Callable[[str, int, int], None]
+"""Called with (phase, done, in all) as the job goes on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run: a network (name or YAML file) that is trained first, or a trace file that is there already."""
+
+    target: str = "digits-conv"
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+    cosim: str = "sample"
+    simulator: str = "auto"
+    sample_seed: int = 0
+    epochs: int = 1
+    batch: int = 32
+    seed: int = 0
+
+
+def run_job(job: Job, out: Path, command: str = "", report: Report = lambda phase, done, total: None) -> dict[str, Any]:
+    """Run `job`, write its results into the folder `out`, and return the content of `result.json`.
+
+    Everything that can be checked is checked before the first step of training. Raises InputError for a user's
+    mistake, SimulatorError where a simulator cannot be built, Deadlock where buffers are too small for the pipeline.
+    """
+    network = _network(job)
+    with _result_folder(out):
+        if network is not None:
+            config = load_config(job.config or "h2learn", job.overrides)
+            trace_path = out / TRACE
+            training = _train(job, network, config, trace_path, report)
+        else:
+            trace_path = Path(job.target)
+            with open_trace(trace_path) as trace:
+                config = config_for_trace(trace.arithmetic, job.config, job.overrides)
+            training = None
+        return _simulate(job, config, trace_path, training, out, command, report)
+
+
+def _network(job: Job) -> Network | None:
+    """The network to train, or None where the target is a trace."""
+    if job.target in list_networks() or Path(job.target).suffix in _NETWORK_SUFFIXES:
+        network = load_network(job.target)
+        _settings(job, network, load_config(job.config or "h2learn", job.overrides)).check()
+        return network
+    if not Path(job.target).exists():
+        allowed = f"{', '.join(list_networks())}, a network file (.yaml) or a trace file"
+        raise InputError("unknown network or trace", "run", job.target, allowed)
+    return None
+
+
+def _settings(job: Job, network: Network, config: Config) -> TrainingSettings:
+    from workloads.digits import steps_per_epoch
+    from workloads.training_settings import check_whole
+
+    check_whole("epochs", job.epochs, 1)
+    steps = job.epochs * steps_per_epoch(job.batch)
+    return TrainingSettings(network, steps, steps, config.contract, batch=job.batch, seed=job.seed)
+
+
+def _train(job: Job, network: Network, config: Config, trace: Path, report: Report) -> dict[str, Any]:
+    settings = _settings(job, network, config)
+    result = train(settings, trace, report=lambda progress: report("training", progress.step, settings.steps))
+    last = result.progress.history[-1]
+    return {
+        "dataset": "digits",
+        "epochs": job.epochs,
+        "steps": settings.steps,
+        "batch": job.batch,
+        "seed": job.seed,
+        "loss": last.loss,
+        "held_out_accuracy": last.held_out_accuracy,
+        "skipped_steps": result.progress.skipped_steps,
+        "seconds": result.progress.seconds,
+    }
+
+
+def _simulate(
+    job: Job,
+    config: Config,
+    trace_path: Path,
+    training: dict[str, Any] | None,
+    out: Path,
+    command: str,
+    report: Report,
+) -> dict[str, Any]:
+    with open_trace(trace_path) as trace:
+        report("simulation", 0, 1)
+        simulation = simulate(trace, config, out / "transactions.parquet")
+        report("simulation", 1, 1)
+        cosim = None
+        if job.cosim != NO_COSIM:
+            cosim = cosimulate(
+                trace_path,
+                config,
+                job.cosim,
+                job.simulator,
+                job.sample_seed,
+                progress=lambda done, total: report("co-simulation", done, total),
+                out=out,
+            ).to_dict()
+        provenance = {"command": command, "trace": str(trace_path)}
+        content = build_result(trace, config, simulation, training=training, cosim=cosim, provenance=provenance)
+        write_json(timeline(simulation, trace.network), out / "timeline.json")
+        write_plots(out, simulation, content, trace.network)
+        write_json(content, out / "result.json")
+        return content
+
+
+@contextmanager
+def _result_folder(out: Path) -> Iterator[None]:
+    """Make the folder if it is not there; where nothing came of the run, take it away again."""
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".h2learn-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        what = f"the output folder cannot be written ({error.strerror})"
+        raise InputError(what, "--out", str(out), "a folder that can be made and written") from error
+    try:
+        yield
+    finally:
+        if made and not any(out.iterdir()):
+            out.rmdir()

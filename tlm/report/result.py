@@ -1,0 +1,126 @@
+"""`result.json`: everything a run found, as plain data with units in the names (docs/result.md describes every key)."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tlm.config import Config
+from tlm.simulation import EngineTime, SimulationResult
+from workloads.atomic import replacing
+from workloads.trace_file import Trace
+
+SCHEMA = "h2learn-result/1"
+DISTRIBUTIONS = ("h2learn", "numpy", "simpy", "myhdl", "pyverilator", "numba", "h5py")
+
+
+def build_result(
+    trace: Trace,
+    config: Config,
+    simulation: SimulationResult,
+    *,
+    training: Mapping[str, Any] | None,
+    cosim: Mapping[str, Any] | None,
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the content of `result.json`; `training` and `cosim` are None where they were not run."""
+    return {
+        "schema": SCHEMA,
+        "provisional": config.provisional,
+        "provenance": {**versions(), **provenance, "trace_sha256": trace.digest},
+        "network": _network(trace),
+        "training": None if training is None else dict(training),
+        "config": config.model_dump(mode="json"),
+        "time": _time(simulation),
+        "engines": {name: _engine(time) for name, time in simulation.engines.items()},
+        "streams": [_span(span) for span in simulation.spans],
+        "work": simulation.work,
+        "dram": _dram(simulation, config),
+        "placement": _placement(simulation),
+        "sparsity": [vars(trace.sparsity(layer)) for layer in range(len(trace.network.layers))],
+        "cosim": None if cosim is None else dict(cosim),
+    }
+
+
+def write_json(content: object, path: Path) -> None:
+    """Write JSON to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the interpreter and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        found[name] = metadata.version(name)
+    return found
+
+
+def _network(trace: Trace) -> dict[str, Any]:
+    return {
+        "name": trace.network.name,
+        "timesteps": trace.timesteps,
+        "batch": trace.batch,
+        "layers": [
+            {
+                "name": layer.name,
+                "in_shape": [layer.in_height, layer.in_width, layer.in_channels],
+                "out_shape": [layer.out_height, layer.out_width, layer.out_channels],
+                "weights": layer.weights_count,
+            }
+            for layer in trace.network.layers
+        ],
+        "dataset": trace.dataset,
+        "step": trace.step,
+        "seed": trace.seed,
+        "skipped": trace.skipped,
+    }
+
+
+def _time(simulation: SimulationResult) -> dict[str, Any]:
+    return {
+        "step_ps": simulation.time_ps,
+        "step_cycles": simulation.cycles,
+        "clock_period_ps": simulation.clock_period_ps,
+    }
+
+
+def _engine(time: EngineTime) -> dict[str, Any]:
+    return {"busy_ps": time.busy_ps, "blocked_ps": time.blocked_ps, "starved_ps": time.starved_ps}
+
+
+def _span(span: Any) -> dict[str, Any]:
+    return {
+        "engine": span.stream.engine,
+        "layer": span.stream.layer,
+        "micro_batch": span.stream.micro_batch.index,
+        "start_ps": span.start_ps,
+        "end_ps": span.end_ps,
+    }
+
+
+def _dram(simulation: SimulationResult, config: Config) -> dict[str, Any]:
+    total = sum(simulation.dram_read_bytes.values()) + sum(simulation.dram_written_bytes.values())
+    peak_bytes = config.dram.channels * config.dram.channel_bytes_per_us * simulation.time_ps / 1e6
+    return {
+        "read_bytes": simulation.dram_read_bytes,
+        "written_bytes": simulation.dram_written_bytes,
+        "total_bytes": total,
+        "share_of_peak": total / peak_bytes,
+        "channel_busy_ps": simulation.dram_busy_ps,
+    }
+
+
+def _placement(simulation: SimulationResult) -> dict[str, Any]:
+    placement = simulation.placement
+    return {
+        "used_bytes": placement.used_bytes,
+        "capacity_bytes": placement.capacity_bytes,
+        "in_dram": sorted(
+            [tensor.stream, tensor.layer] for key, tensor in placement.tensors.items() if key not in placement.resident
+        ),
+    }
