@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workloads.digits import NAME, Images
+from workloads.float_step import float_logits, float_step, sgd_update
+from workloads.initialise import initial_weights
 from workloads.record import OptimiserConstants, StepRecord
-from workloads.training_settings import TrainingSettings
+from workloads.training_settings import FLOAT32, TrainingSettings
 from workloads.training_state import TrainingState, initial_state, state_after
 from workloads.training_step import forward_logits, train_step, training_step
 
@@ -92,6 +94,43 @@ class MachineLearner:
         return forward_logits(self._settings.network, self._settings.arithmetic, state.weights, inputs)
 
 
+class FloatLearner:
+    """Training in float32, sums in no particular order: the baseline. There is no loss scale, record or count."""
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self._network = settings.network
+        self._seed = settings.seed
+
+    def initial_state(self) -> TrainingState:
+        """The seeded weights that the machine starts from, before rounding; `master` and `weights` are the same."""
+        weights = initial_weights(self._network, self._seed)
+        return TrainingState(weights, tuple(np.zeros_like(matrix) for matrix in weights), weights)
+
+    def step(
+        self,
+        state: TrainingState,
+        inputs: Images,
+        labels: NDArray[np.int64],
+        optimiser: OptimiserConstants,
+        number: int,
+        capture: bool,
+    ) -> Outcome:
+        """One float32 step; raises ValueError if it is to be captured."""
+        if capture:
+            raise ValueError(f"step {number}: a float32 step has no record")
+        result = float_step(self._network, state.master, inputs, labels, np.float32)
+        gradients = tuple(layer.weight_gradient for layer in result.layers)
+        rates = (float(optimiser.learning_rate), float(optimiser.momentum), float(optimiser.weight_decay))
+        master, momentum = sgd_update(state.master, state.momentum, gradients, rates)
+        after = TrainingState(master, momentum, master)
+        logits = np.asarray(result.logits, np.float64)
+        return Outcome(after, result.loss, logits, False, nonfinite=0, subnormal=0, record=None)
+
+    def logits(self, state: TrainingState, inputs: Images) -> NDArray[np.float64]:
+        """Forward pass in float32."""
+        return np.asarray(float_logits(self._network, state.master, inputs, np.float32), np.float64)
+
+
 def make_learner(settings: TrainingSettings) -> Learner:
     """Return the learner that `settings` names."""
-    return MachineLearner(settings)
+    return FloatLearner(settings) if settings.learner == FLOAT32 else MachineLearner(settings)

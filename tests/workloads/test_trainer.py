@@ -18,7 +18,7 @@ from tests.workloads.synthetic import small_network
 from tests.workloads.test_trace_file import assert_same
 from workloads.checkpoint import CHECKPOINT, Progress, read_checkpoint, write_checkpoint
 from workloads.digits import epoch_batches, load_digits_split
-from workloads.learner import MachineLearner
+from workloads.learner import MachineLearner, make_learner
 from workloads.network import load_network
 from workloads.record import Arithmetic
 from workloads.sealed_file import write_sealed
@@ -149,10 +149,18 @@ def test_loop_equals_steps_taken_by_hand() -> None:
     settings = dataclasses.replace(SETTINGS, steps=4, capture=4)
     state = initial_state(TINY, settings.arithmetic, settings.seed)
     batches = [*epoch_batches(3, 0, 400), next(epoch_batches(3, 1, 400))]
+    losses, correct = [], []
     for number, batch in enumerate(batches, start=1):
         optimiser = settings.optimiser(number, 12)
-        state = train_step(TINY, settings.arithmetic, state, batch.images, batch.labels, optimiser).state
-    assert_same(train(settings).progress.state.master, state.master)
+        result = train_step(TINY, settings.arithmetic, state, batch.images, batch.labels, optimiser)
+        state = result.state
+        losses.append(result.loss)
+        correct.append((result.logits.argmax(axis=1) == batch.labels).sum())
+    progress = train(settings).progress
+    assert_same(progress.state.master, state.master)
+    assert [entry.loss for entry in progress.history] == [sum(losses[:3]) / 3, losses[3]]
+    assert [entry.accuracy for entry in progress.history] == [sum(correct[:3]) / 1200, correct[3] / 400]
+    assert progress.loss == losses[3]
 
 
 def test_capture_of_any_step(paths: Paths) -> None:
@@ -331,6 +339,31 @@ def test_unwritable_folder_is_found_before_training(tmp_path: Path, monkeypatch:
     places: dict[str, Any] = {path: tmp_path / "none" / "file"}
     with pytest.raises(InputError, match="none: the output folder does not exist"):
         train(SETTINGS, **places)
+
+
+def test_float32_baseline_starts_alike_and_learns(paths: Paths) -> None:
+    network = load_network("digits-mlp")
+    settings = TrainingSettings(network, steps=176, capture=1, learner="float32")
+    machine = dataclasses.replace(settings, learner="machine")
+    assert_same(make_learner(settings).initial_state().master, make_learner(machine).initial_state().master)
+    progress = train(settings, checkpoint=paths.checkpoint).progress
+    assert progress.history[-1].held_out_accuracy > 0.8
+    assert progress.state.master[0].dtype == np.float32
+    assert progress.history[0].loss == pytest.approx(train(machine).progress.history[0].loss, rel=0.02)
+    with pytest.raises(InputError, match=r"step.h5.checkpoint: learner: the checkpoint belongs to a run with another"):
+        train(machine, checkpoint=paths.checkpoint)
+
+
+def test_words_for_a_trace_of_the_float32_baseline(paths: Paths) -> None:
+    settings = dataclasses.replace(SETTINGS, learner="float32")
+    with pytest.raises(
+        InputError, match=r"learner: the float32 baseline has no trace, got 'float32', allowed: machine$"
+    ):
+        train(settings, paths.trace)
+    learner = make_learner(settings)
+    batch = next(epoch_batches(0, 0, 4))
+    with pytest.raises(ValueError, match="step 3: a float32 step has no record"):
+        learner.step(learner.initial_state(), batch.images, batch.labels, settings.optimiser(3, 12), 3, capture=True)
 
 
 def test_report_sees_every_step() -> None:

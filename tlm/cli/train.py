@@ -54,7 +54,7 @@ def train(network: str, epochs: int | None, steps: int | None, out: Path, as_jso
     from workloads.trainer import train as run_training
 
     settings = _settings(network, epochs, steps, options)
-    checkpoint = out.with_name(out.name + CHECKPOINT_SUFFIX)
+    checkpoint = Path(f"{out}{CHECKPOINT_SUFFIX}")
     with _progress_bar(settings.steps) as report:
         result = run_training(settings, trace=out, checkpoint=checkpoint, report=report)
     summary = summarise(settings, result, out, checkpoint)

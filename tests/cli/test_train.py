@@ -1,0 +1,190 @@
+"""`h2learn train`: what it writes, prints and refuses; killed and interrupted processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tlm.cli.main import main
+from workloads.trace_file import open_trace
+
+NETWORK = """
+name: tiny
+input: {shape: [8, 8, 1], exponent: 4}
+timesteps: 2
+layers: [{linear: 7}, {linear: 10}]
+"""
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> str:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(NETWORK)
+    return str(path)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_trains_captures_and_summarises(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "step.h5"
+    arguments = ["train", network, "--steps", "3", "--batch", "500", "--capture", "2", "--out", str(out)]
+    arguments += ["--k", "3", "--lanes", "8", "--micro-batch", "100", "--value-format", "bfloat16", "--seed", "5"]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""  # no progress bar where stderr is no terminal
+    with open_trace(out) as trace:
+        assert (trace.step, trace.batch, trace.seed, trace.network.name) == (2, 500, 5, "tiny")
+        arithmetic = trace.arithmetic
+        assert (arithmetic.k, arithmetic.lanes, arithmetic.micro_batch) == (3, 8, 100)
+        assert (arithmetic.value.name, arithmetic.sum.name) == ("bfloat16", "binary32")
+        assert trace.digest in captured.out
+    assert "tiny, trained on the digits" in captured.out
+    assert "3 (2 epochs)" in captured.out
+    assert f"{out}, step 2" in captured.out
+    assert names(tmp_path) == ["step.h5", "step.h5.checkpoint", "tiny.yaml"]
+
+
+def test_json_and_a_finished_run(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", network, "--epochs", "2", "--batch", "700", "--out", str(tmp_path / "step.h5")]
+    assert main([*arguments, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["steps"] == 4
+    assert first["was_finished"] is False
+    assert first["resumed_at_step"] is None
+    assert len(first["epochs"]) == 2
+    assert first["held_out_accuracy"] == first["epochs"][-1]["held_out_accuracy"]
+    assert first["trace"]["step"] == 4
+    assert main([*arguments, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again == first | {"was_finished": True}
+    assert main(arguments) == 0
+    assert "4 (2 epochs), finished already: nothing was done" in capsys.readouterr().out
+
+
+def test_loss_that_is_not_finite_is_null(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", network, "--steps", "2", "--batch", "8", "--learning-rate", "1e30", "--json"]
+    assert main([*arguments, "--value-format", "binary32", "--out", str(tmp_path / "step.h5")]) == 0
+    summary = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert summary["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--epochs", "0"], "epochs: wrong value, got 0, allowed: a whole number >= 1"),
+        (["--epochs", "-3"], "epochs: wrong value, got -3"),
+        (["--epochs", "many"], "Invalid value for '--epochs': 'many' is not a valid integer"),
+        (["--steps", "0"], "steps: wrong value, got 0, allowed: a whole number >= 1"),
+        (["--steps", "3", "--epochs", "1"], "train: give --epochs or --steps, not both, got '--epochs 1 --steps 3'"),
+        (["--batch", "0"], "batch: wrong value, got 0, allowed: 1..1437"),
+        (["--batch", "2.5"], "Invalid value for '--batch'"),
+        (["--seed", "-1"], "seed: wrong value, got -1, allowed: a whole number 0..9223372036854775807"),
+        (["--steps", "5", "--capture", "6"], "capture: wrong value, got 6, allowed: a whole number 1..5"),
+        (["--k", "9"], "k: wrong value, got 9, allowed: a whole number 1..8"),
+        (["--lanes", "3"], "lanes: wrong value, got 3, allowed: a power of two, 1..1024"),
+        (["--micro-batch", "0"], "micro-batch: wrong value, got 0, allowed: a whole number >= 1"),
+        (["--value-format", "posit"], "value-format: unknown number format, got 'posit', allowed: binary16, bfloat16"),
+        (
+            ["--sum-format", "bfloat16"],
+            "sum-format: wrong value, got 'bfloat16', allowed: binary32 or the value format",
+        ),
+        (["--learning-rate", "-1"], "learning-rate: wrong value, got -1.0, allowed: a number 0.."),
+        (["--out", "none/step.h5"], "none: the output folder does not exist"),
+        (["--out", "."], ".: is a folder, allowed: the name of a file"),
+    ],
+)
+def test_words_for_wrong_options(
+    tmp_path: Path,
+    network: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    text: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", network, "--out", "step.h5", *options]) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+    assert names(tmp_path) == ["tiny.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        ("digits-convolution", "network: unknown network, got 'digits-convolution', allowed: digits-conv, digits-mlp"),
+        ("none.yaml", "network: cannot read the network file"),
+    ],
+)
+def test_words_for_wrong_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str], network: str, text: str) -> None:
+    assert main(["train", network, "--out", str(tmp_path / "step.h5")]) == 2
+    assert text in capsys.readouterr().err
+    assert names(tmp_path) == []
+
+
+def test_network_that_the_digits_do_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "big.yaml"
+    path.write_text(NETWORK.replace("[8, 8, 1]", "[32, 32, 3]"))
+    assert main(["train", str(path), "--out", str(tmp_path / "step.h5")]) == 2
+    assert "tiny: input: the digits cannot be fed to this network, got 'direct [32, 32, 3]'" in capsys.readouterr().err
+
+
+def test_other_settings_than_the_checkpoint(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", network, "--batch", "700", "--out", str(tmp_path / "step.h5")]
+    assert main([*arguments, "--epochs", "1"]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--epochs", "2"]) == 2
+    assert "step.h5.checkpoint: steps: the learning rate falls along a cosine" in capsys.readouterr().err
+    assert main([*arguments, "--epochs", "1", "--seed", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "step.h5.checkpoint: seed: the checkpoint belongs to a run with another value" in error
+    assert error.endswith("got 1, allowed: 0\n")
+
+
+def arguments(network: str, out: Path) -> list[str]:
+    return ["train", network, "--epochs", "25", "--batch", "100", "--out", str(out)]
+
+
+def start(network: str, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "import sys; from tlm.cli.main import main; sys.exit(main())"]
+    command += arguments(network, out)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes], other_than: int | None = None) -> int:
+    """Wait until the checkpoint is there (another one than `other_than`) and return its inode."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if path.exists() and path.stat().st_ino != other_than:
+            return path.stat().st_ino
+        time.sleep(0.02)
+    pytest.fail("no checkpoint was written")
+
+
+def test_killed_and_interrupted_processes_end_with_the_same_bits(
+    tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, broken = tmp_path / "plain.h5", tmp_path / "broken.h5"
+    checkpoint = tmp_path / "broken.h5.checkpoint"
+    for sign in (signal.SIGKILL, signal.SIGINT):
+        inode = checkpoint.stat().st_ino if checkpoint.exists() else None
+        with start(network, broken) as process:
+            wait_for(checkpoint, process, inode)
+            process.send_signal(sign)
+            _, error = process.communicate(timeout=60)
+        if sign == signal.SIGINT:
+            assert (process.returncode, error) == (130, b"h2learn: interrupted\n")
+            assert not [name for name in names(tmp_path) if name.startswith(".broken")]
+        assert not broken.exists()
+    assert main(arguments(network, broken)) == 0
+    assert ", went on after step " in capsys.readouterr().out
+    assert main(arguments(network, plain)) == 0
+    assert broken.read_bytes() == plain.read_bytes()
