@@ -218,3 +218,27 @@ def test_totals_add_up_exactly(make_ps, take_ps, capacity, watched, cut) -> None
     assert sum(engine.totals_ps().values()) == end_ps
     assert sum(i.end_ps - i.start_ps for i in intervals) == (end_ps if watched else 0)
     assert all(a.end_ps == b.start_ps and a[2:] != b[2:] for a, b in pairwise(intervals))
+
+
+def test_a_stage_that_waits_for_another_stage_does_not_block_the_engine() -> None:
+    simulation = Simulation()
+    engine = EngineAccount(simulation.env, "engine", inside=("hand-over",))
+    hand_over = Rendezvous("tables", simulation)
+    late = Watermark("late", simulation)
+
+    def builder(process):
+        yield from hand_over.put(1, "hand-over")
+
+    def look_up(process):
+        yield from late.wait_for(1, "spikes")
+        yield from hand_over.get()
+
+    def source(process):
+        yield from process.work(70)
+        late.advance(1)
+
+    engine.add(simulation.process(builder).account)
+    engine.add(simulation.process(look_up).account)
+    simulation.process(source)
+    simulation.run()
+    assert engine.totals_ps() == {(State.STARVED, "spikes"): 70}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, forward_streams
-from tlm.engines.lut_array import ArrayStream, LutArray
+from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.module import Module, Parent
@@ -24,7 +24,7 @@ class ForwardEngine(Module):
 
     def __init__(self, name: str, parent: Parent, context: Context) -> None:
         super().__init__(name, parent)
-        self.account = EngineAccount(self.env, self.name)
+        self.account = EngineAccount(self.env, self.name, inside=HAND_OVERS)
         self._context = context
         config = context.config
         self.plans = {s: self._plan(s) for s in forward_streams(context.network, context.batches)}

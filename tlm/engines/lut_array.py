@@ -23,6 +23,7 @@ from tlm.schedule.lut_jobs import LutJob
 TABLE_IN_USE = "table in use"
 TABLE_BUILD = "table build"
 DRAIN = "pipeline drain"
+HAND_OVERS = (TABLE_IN_USE, TABLE_BUILD, DRAIN)  # builder and look-up wait for each other
 _ANY_NUMBER = 1 << 30  # jobs in the drain and among the results: bounded by the room in the output buffer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, update_streams
-from tlm.engines.lut_array import ArrayStream, LutArray
+from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.engines.transposition import TranspositionUnit
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
@@ -19,7 +19,7 @@ class WeightUpdateEngine(Module):
 
     def __init__(self, name: str, parent: Parent, context: Context) -> None:
         super().__init__(name, parent)
-        self.account = EngineAccount(self.env, self.name)
+        self.account = EngineAccount(self.env, self.name, inside=HAND_OVERS)
         self._context = context
         config = context.config
         self.plans = {s: self._plan(s) for s in update_streams(context.network, context.batches)}

@@ -5,7 +5,7 @@ Durations are integers and intervals touch, so the totals add up to the elapsed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
@@ -132,12 +132,15 @@ class EngineAccount(Account):
 
     Busy if any stage is busy, else blocked if any is blocked, else starved; the reason is that of the first
     stage in order of registration that is in that state (a stage that has ended or idles gives the reason only
-    where no other stage waits for anything). An engine may itself be a stage of a larger one.
+    where no other stage waits for anything). A stage that is blocked for a reason in `inside` waits for another
+    stage of the same engine: it has nothing to do with the engine's results, so it counts as a stage that idles.
+    An engine may itself be a stage of a larger one.
     """
 
-    def __init__(self, env: WholeTimeEnvironment, name: str) -> None:
+    def __init__(self, env: WholeTimeEnvironment, name: str, inside: Collection[str] = ()) -> None:
         super().__init__(env, name)
         self.stages: list[Account] = []
+        self._inside = frozenset(inside)
 
     def add(self, stage: Account) -> None:
         """Register one more stage, from now on."""
@@ -158,15 +161,19 @@ class EngineAccount(Account):
         for stage in self.stages:
             if stage.state is State.BUSY:
                 return State.BUSY, ""
-            if stage.state is State.BLOCKED:
+            if stage.state is State.BLOCKED and stage.reason not in self._inside:
                 if blocked is None:
                     blocked = stage.reason
-            elif starved is None or _PREFERENCE.get(stage.reason, 0) < _PREFERENCE.get(starved, 0):
+            elif starved is None or self._preference(stage.reason) < self._preference(starved):
                 starved = stage.reason
         if blocked is not None:
             return State.BLOCKED, blocked
         return State.STARVED, IDLE if starved is None else starved
 
+    def _preference(self, reason: str) -> int:
+        """How little a reason says: 0 for a real wait; the smallest number wins."""
+        return _PREFERENCE.get(reason, 1 if reason in self._inside else 0)
+
 
 _PREFERENCE = {IDLE: 1, FINISHED: 2}
-"""Reasons that say less than a wait (0); the smallest number wins."""
+"""Reasons that say less than a wait."""
