@@ -19,10 +19,11 @@ def float_adder(a: Any, b: Any, result: Any, exponent_bits: int, fraction_bits: 
     INFINITY = ((1 << exponent_bits) - 1) << fraction_bits
     NAN = INFINITY | 1 << (fraction_bits - 1)
     TOP = fraction_bits + 4  # hidden bit and fraction with guard, round and sticky below: bits TOP-1 .. 0
-    STEPS = (TOP - 1).bit_length()
+    STEPS = TOP.bit_length()
 
     @always_comb
     def add() -> None:
+        swap = modbv(0)[1:]
         greater = modbv(0)[SIGN:]
         lesser = modbv(0)[SIGN:]
         sign = modbv(0)[1:]
@@ -35,21 +36,17 @@ def float_adder(a: Any, b: Any, result: Any, exponent_bits: int, fraction_bits: 
         aligned = modbv(0)[TOP:]
         restored = modbv(0)[TOP:]
         total = modbv(0)[TOP + 1 :]
-        head = modbv(0)[TOP + 1 :]
+        bound = modbv(0)[TOP + 1 :]
         step = modbv(0)[exponent_bits + 1 :]
-        sticky = modbv(0)[1:]
         up = modbv(0)[1:]
         magnitude = modbv(0)[SIGN + 1 :]
 
         # order by magnitude, so that the difference is never negative
-        greater[:] = a[SIGN:]
-        lesser[:] = b[SIGN:]
-        sign[:] = a[SIGN]
+        swap[:] = b[SIGN:] > a[SIGN:]
+        greater[:] = b[SIGN:] if swap else a[SIGN:]
+        lesser[:] = a[SIGN:] if swap else b[SIGN:]
+        sign[:] = b[SIGN] if swap else a[SIGN]
         differ[:] = a[SIGN] ^ b[SIGN]
-        if b[SIGN:] > a[SIGN:]:
-            greater[:] = b[SIGN:]
-            lesser[:] = a[SIGN:]
-            sign[:] = b[SIGN]
 
         # a subnormal has exponent 1 and no hidden bit
         exponent[:] = greater[SIGN:FRACTION]
@@ -74,32 +71,23 @@ def float_adder(a: Any, b: Any, result: Any, exponent_bits: int, fraction_bits: 
         if restored != addend:
             aligned[0] = 1
 
-        total[:] = significand
-        if differ:
-            total[:] = total - aligned
-        else:
-            total[:] = total + aligned
+        total[:] = (significand - aligned) if differ else (significand + aligned)
 
-        # normalise: one to the right, or left by min(leading zeros, exponent - 1) in powers of two
-        if total[TOP]:
-            sticky[:] = total[0]
-            total[:] = total >> 1
-            if sticky:
-                total[0] = 1
-            exponent[:] = exponent + 1
-        else:
-            for i in downrange(STEPS):
-                step[:] = 1 << i
-                head[:] = total >> (TOP - (1 << i))
-                if head == 0 and exponent > step:
-                    total[:] = total << (1 << i)
-                    exponent[:] = exponent - step
+        # normalise: the first bit may lie one place up, so count the exponent from there, and shift left by
+        # min(leading zeros, exponent - 1) in powers of two
+        exponent[:] = exponent + 1
+        for i in downrange(STEPS):
+            step[:] = 1 << i
+            bound[:] = 1 << (TOP + 1 - (1 << i))
+            if total < bound and exponent > step:
+                total[:] = total << (1 << i)
+                exponent[:] = exponent - step
 
         # round; the carry runs into the exponent, from subnormal to normal and from normal to infinity
-        up[:] = total[2] & (total[3] | total[1] | total[0])
+        up[:] = total[3] & (total[4] | total[2] | total[1] | total[0])
         magnitude[:] = exponent - 1
         magnitude[:] = magnitude << FRACTION
-        magnitude[:] = magnitude + (total >> 3)
+        magnitude[:] = magnitude + (total >> 4)
         magnitude[:] = magnitude + up
 
         if greater > INFINITY or (greater == INFINITY and lesser == INFINITY and differ == 1):

@@ -45,7 +45,7 @@ def float_widen(
         exponent = modbv(0)[wide_exponent_bits + 1 :]
         step = modbv(0)[wide_exponent_bits + 1 :]
         significand = modbv(0)[FRACTION + 1 :]
-        head = modbv(0)[FRACTION + 1 :]
+        bound = modbv(0)[FRACTION + 1 :]
         magnitude = modbv(0)[WIDE_SIGN + 1 :]
 
         exponent[:] = narrow[SIGN:FRACTION]
@@ -57,17 +57,17 @@ def float_widen(
         elif exponent == 0 and significand == 0:
             magnitude[:] = 0
         else:
-            if exponent == 0:
-                exponent[:] = 1
-            else:
+            if exponent != 0:
                 significand[FRACTION] = 1
-            exponent[:] = exponent + REBIAS
-            for i in downrange(STEPS):
-                step[:] = 1 << i
-                head[:] = significand >> (FRACTION + 1 - (1 << i))
-                if head == 0 and exponent > step:
-                    significand[:] = significand << (1 << i)
-                    exponent[:] = exponent - step
+                exponent[:] = exponent + REBIAS
+            else:
+                exponent[:] = REBIAS + 1
+                for i in downrange(STEPS):
+                    step[:] = 1 << i
+                    bound[:] = 1 << (FRACTION + 1 - (1 << i))
+                    if significand < bound and exponent > step:
+                        significand[:] = significand << (1 << i)
+                        exponent[:] = exponent - step
             magnitude[:] = exponent - 1
             magnitude[:] = magnitude << FRACTION
             magnitude[:] = magnitude + significand
