@@ -6,9 +6,11 @@ Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +51,7 @@ def load_digits_split() -> DigitsSplit:
     From every class, images at even distances are held out, as many as its share of 360 (largest remainders): no random
     generator, whose stream might change between versions, takes part. The arrays are read-only.
     """
-    from sklearn.datasets import load_digits  # here, since importing scikit-learn takes seconds
-
-    digits = load_digits()
-    images = digits.images.astype(np.uint8)[..., np.newaxis]
-    labels = digits.target.astype(np.int64)
+    images, labels = _read_digits()
     held_out = _held_out_indices(labels)
     rest = np.setdiff1d(np.arange(len(labels)), held_out)
     return DigitsSplit(_take(images, labels, rest), _take(images, labels, held_out))
@@ -106,6 +104,25 @@ def shift_images(images: NDArray[np.uint8], shifts: NDArray[np.int64]) -> NDArra
 def as_inputs(images: NDArray[np.uint8], network: Network) -> Images:
     """Return the images in the type that the network's input has; 0..16 is the same number in both."""
     return images.astype(np.int8) if network.input.signed else images
+
+
+def _read_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return all images [1797, 8, 8, 1] and labels in the order of ``sklearn.datasets.load_digits``.
+
+    The file inside scikit-learn is read without importing scikit-learn, which takes seconds; where a version keeps it
+    elsewhere, its own loader finds it.
+    """
+    package = importlib.util.find_spec("sklearn")
+    folders = package.submodule_search_locations if package and package.submodule_search_locations else []
+    for folder in folders:
+        path = Path(folder) / "datasets" / "data" / "digits.csv.gz"
+        if path.is_file():
+            table = np.loadtxt(path, delimiter=",", dtype=np.int64)
+            return table[:, :-1].astype(np.uint8).reshape(-1, HEIGHT, WIDTH, 1), table[:, -1]
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return digits.images.astype(np.uint8)[..., np.newaxis], digits.target.astype(np.int64)
 
 
 def _held_out_indices(labels: NDArray[np.int64]) -> NDArray[np.int64]:

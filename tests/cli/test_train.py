@@ -150,7 +150,7 @@ def test_other_settings_than_the_checkpoint(tmp_path: Path, network: str, capsys
 
 
 def arguments(network: str, out: Path) -> list[str]:
-    return ["train", network, "--epochs", "25", "--batch", "100", "--out", str(out)]
+    return ["train", network, "--epochs", "20", "--batch", "100", "--micro-batch", "100", "--out", str(out)]
 
 
 def start(network: str, out: Path) -> subprocess.Popen[bytes]:

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
+import workloads.digits
 from rtl_models.errors import InputError
 from tests.workloads.synthetic import small_network
 from workloads.digits import (
@@ -30,6 +31,19 @@ def test_split_is_complete_stratified_and_fixed() -> None:
     assert np.abs(held_out - (train + held_out) * 360 / 1797).max() < 1
     digest = hashlib.sha256(split.held_out.images.tobytes() + split.held_out.labels.astype("<i8").tobytes())
     assert digest.hexdigest() == "c1157ad1600b8cbe167fa04c60068b85296c7b77a6ec1e7a1bd7eec091c21a67"
+
+
+def test_reading_without_the_loader_gives_what_the_loader_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.datasets import load_digits
+
+    images, labels = workloads.digits._read_digits()
+    assert np.array_equal(images[..., 0], load_digits().images)
+    assert np.array_equal(labels, load_digits().target)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    again, same = workloads.digits._read_digits()
+    assert np.array_equal(images, again)
+    assert np.array_equal(labels, same)
+    assert (again.dtype, same.dtype) == (images.dtype, labels.dtype)
 
 
 def test_no_image_is_on_both_sides() -> None:
