@@ -66,7 +66,9 @@ class RowTask:
             if got != shape:
                 raise InputError(f"shape of {name}", "row task", list(got), str(list(shape)))
         if tiles == 0 or np.min(self.positions) < 1:
-            raise InputError("positions of a tile", "row task", self.positions.tolist(), "1 or more, of 1 or more tiles")
+            raise InputError(
+                "positions of a tile", "row task", self.positions.tolist(), "1 or more, of 1 or more tiles"
+            )
         started = np.maximum.accumulate(np.where(self.start, self.positions, 0))
         unknown = np.flatnonzero(self.positions > started)
         if len(unknown):
@@ -159,7 +161,8 @@ def row_stimulus(
     if task.indices.size and task.indices.max() >> k:
         raise InputError("index", "row task", int(task.indices.max()), f"0..{(1 << k) - 1}")
     beats = len(task.indices)
-    loads = task.weights.astype(geometry.value_format.bits_dtype).transpose(0, 2, 1).reshape(tiles * k, lanes)
+    weights = task.weights.astype(geometry.value_format.bits_dtype)
+    loads = np.ascontiguousarray(weights.transpose(0, 2, 1)).reshape(tiles * k, lanes)
     init = np.zeros(beats, np.uint64) if task.init is None else task.init.astype(np.uint64)
     last = np.zeros(beats, np.uint64)
     last[np.cumsum(task.positions) - 1] = 1
@@ -177,7 +180,7 @@ def row_stimulus(
         "last": last[:, None],
     }
     return Stimulus(
-        beats={"load": {"data": _to_words(loads.view(np.uint8).reshape(tiles * k, -1))}, "index": index},
+        beats={"load": {"data": _to_words(loads.view(np.uint8))}, "index": index},
         outputs={"out": int(task.positions[task.emit].sum())},
         valid=valid,
         ready=ready,
