@@ -62,6 +62,25 @@ def test_raw_events_are_idle_unless_said_otherwise() -> None:
     }
 
 
+def test_a_wait_ends_in_the_state_before_it() -> None:
+    simulation = Simulation()
+    channel = TokenChannel("c", simulation, 1)
+
+    def reader(process):
+        with process.account.during(State.STARVED, "before"):
+            yield from channel.get()
+            yield simulation.timeout(4)
+
+    def writer(process):
+        yield from process.work(3)
+        yield from channel.put(1)
+
+    account = simulation.process(reader).account
+    simulation.process(writer)
+    simulation.run()
+    assert account.totals_ps() == {(State.STARVED, "c"): 3, (State.STARVED, "before"): 4}
+
+
 def test_totals_in_the_middle_of_work() -> None:
     simulation = Simulation()
 

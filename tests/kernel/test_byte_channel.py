@@ -171,3 +171,27 @@ def replay(items, capacity):
         reader_ps += get_pause_ps
         releases.append((reader_ps, size - early))
     return sent
+
+
+def test_one_release_lets_in_all_writers_that_fit() -> None:
+    simulation = Simulation()
+    channel = ByteChannel("b", simulation, 10)
+    sent = {}
+
+    def writer(name, size, delay_ps):
+        def body(process):
+            yield from process.work(delay_ps)
+            yield from channel.put(name, size)
+            sent[name] = simulation.now_ps
+
+        return body
+
+    def reader(process):
+        yield from process.work(20)
+        yield from channel.get()
+
+    for name, size, delay_ps in (("first", 10, 0), ("a", 4, 1), ("b", 6, 2), ("c", 1, 3)):
+        simulation.process(writer(name, size, delay_ps), f"writer_{name}", daemon=name == "c")
+    simulation.process(reader)
+    simulation.run()
+    assert sent == {"first": 0, "a": 20, "b": 20}

@@ -212,3 +212,27 @@ def test_many_writers_and_readers_lose_nothing(delays, capacity) -> None:
     simulation.run()
     assert sorted(got) == list(range(len(delays)))
     assert channel.level == 0
+
+
+def test_waiting_writers_are_served_in_the_order_in_which_they_came() -> None:
+    simulation = Simulation()
+    channel = TokenChannel("c", simulation, 1)
+    got = []
+
+    def writer(delay_ps):
+        def body(process):
+            yield from process.work(delay_ps)
+            yield from channel.put(delay_ps)
+
+        return body
+
+    def reader(process):
+        yield from process.work(10)
+        for _ in range(4):
+            got.append((yield from channel.get()))
+
+    for delay_ps in (3, 0, 2, 1):
+        simulation.process(writer(delay_ps), f"writer{delay_ps}")
+    simulation.process(reader)
+    simulation.run()
+    assert got == [0, 1, 2, 3]

@@ -29,6 +29,17 @@ def test_time_is_the_sum_of_the_work() -> None:
     assert simulation.run() == 7
 
 
+def test_no_work_takes_no_event() -> None:
+    simulation = Simulation()
+
+    def body(process):
+        assert list(process.work(0)) == []
+        yield from process.work(1)
+
+    simulation.process(body)
+    assert simulation.run() == 1
+
+
 def test_names_are_hierarchical_and_found() -> None:
     simulation = Simulation()
     chip = Module("chip", simulation)

@@ -256,6 +256,16 @@ def test_only_the_legal_orders_of_phases_pass(order) -> None:
             send()
 
 
+def test_a_payload_can_be_used_again_when_its_transaction_is_over() -> None:
+    initiator, target = phased_pair()
+    payload = read()
+    for _ in range(2):
+        initiator.nb_transport_fw(payload, Phase.BEGIN_REQ)
+        payload.response = Response.OK
+        target.nb_transport_bw(payload, Phase.BEGIN_RESP)
+        initiator.nb_transport_fw(payload, Phase.END_RESP)
+
+
 def begin(initiator, phase=Phase.BEGIN_REQ):
     payload = read()
     initiator.nb_transport_fw(payload, phase)
