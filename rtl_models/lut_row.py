@@ -49,7 +49,10 @@ class LutRowGeometry:
             raise InputError("number of lanes", where, self.lanes, "a power of two")
         if not self.sum_format.holds(self.value_format):
             raise InputError(
-                f"sum format cannot hold {self.value_format.name}", where, self.sum_format.name, "a format at least as wide"
+                f"sum format cannot hold {self.value_format.name}",
+                where,
+                self.sum_format.name,
+                "a format at least as wide",
             )
         if self.depth < 1:
             raise InputError("accumulator depth", where, self.depth, "1 or more positions")
@@ -141,7 +144,7 @@ def issue_control(
     position: Any,
     adder_latency: int,
 ) -> Any:
-    """Count positions and accept a beat when a table serves, the pipeline moves, and its partial sum is not under way."""
+    """Count positions; accept a beat when a table serves, the pipeline moves and its partial sum is not under way."""
     HISTORY = adder_latency - 1
     accept = Signal(bool(0))
 
@@ -332,7 +335,20 @@ def lut_row(
         found = Signal(modbv(0)[value_width:])
         parts.append(
             lut_lane(
-                clk, bank, other_bank, rest, highest, write, write_load, write_entry, weight, index, found, k, *value_bits, build_latency
+                clk,
+                bank,
+                other_bank,
+                rest,
+                highest,
+                write,
+                write_load,
+                write_entry,
+                weight,
+                index,
+                found,
+                k,
+                *value_bits,
+                build_latency,
             )
         )
         parts.append(float_widen(found, leaves[lane], *value_bits, *sum_bits))

@@ -68,8 +68,8 @@ def build_sequencer(
     """Walk through the build schedule for all lanes at once, and swap the tables.
 
     last_lookup: the serving table's last look-up happens in this cycle. serving: a table serves, and it is copy
-    `bank`; `other_bank` is being built. rest, highest: the entries to add in this cycle. write: the copy being built takes `write_entry` at the end
-    of this cycle, from the load beat if `write_load`, else from the lane's adder.
+    `bank`; `other_bank` is being built. rest, highest: the entries to add in this cycle. write: the copy being built
+    takes `write_entry` at the end of this cycle, from the load beat if `write_load`, else from the lane's adder.
     """
     schedule = build_schedule(k, build_latency)
     LENGTH = len(schedule)

@@ -71,7 +71,9 @@ def float_adder(a: Any, b: Any, result: Any, exponent_bits: int, fraction_bits: 
         if restored != addend:
             aligned[0] = 1
 
-        total[:] = (significand - aligned) if differ else (significand + aligned)
+        total[:] = significand + aligned
+        if differ:
+            total[:] = significand - aligned
 
         # normalise: the first bit may lie one place up, so count the exponent from there, and shift left by
         # min(leading zeros, exponent - 1) in powers of two

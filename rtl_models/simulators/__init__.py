@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from rtl_models.errors import InputError
 from rtl_models.simulators.build import require_verilator, verilator_path
+from rtl_models.simulators.interactive import InteractiveUnit, open_interactive
 from rtl_models.simulators.interface import Simulator, SimulatorError
 from rtl_models.simulators.myhdl_simulator import MyhdlSimulator
 from rtl_models.simulators.verilated import VerilatorSimulator
 
 __all__ = [
+    "InteractiveUnit",
     "MyhdlSimulator",
     "Simulator",
     "SimulatorError",
     "VerilatorSimulator",
     "available_simulators",
+    "open_interactive",
     "simulator_by_name",
 ]
 

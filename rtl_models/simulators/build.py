@@ -68,9 +68,9 @@ def tool_versions(verilator: str) -> str:
 def build_unit(unit: Unit, traced: bool = False) -> Path:
     """Return the unit's shared object, building it where the cache has none; `traced` ones can write waveforms.
 
-    Beside it lies ``unit.v``. Several processes may build the same unit: each works in a folder of its own and the first
-    to finish publishes. Raises InputError where Verilator is missing, SimulatorError with the end of the log where
-    a tool fails.
+    Beside it lies ``unit.v``. Several processes may build the same unit: each works in a folder of its own and the
+    first to finish publishes. Raises InputError where Verilator is missing, SimulatorError with the end of the log
+    where a tool fails.
     """
     verilator = require_verilator()
     files = wrapper_files(unit, traced)
@@ -111,7 +111,9 @@ def _include(name: str) -> str:
     line = f'#include "{name}"\n'
     if "Slow" not in name:
         return line
-    return f'#pragma GCC push_options\n#pragma GCC optimize ("{OTHER_OPTIMISATION[1:]}")\n{line}#pragma GCC pop_options\n'
+    return (
+        f'#pragma GCC push_options\n#pragma GCC optimize ("{OTHER_OPTIMISATION[1:]}")\n{line}#pragma GCC pop_options\n'
+    )
 
 
 def _runtime_objects(verilator: str) -> list[Path]:
@@ -145,7 +147,9 @@ def _publish(folder: Path, proof: str, make: Callable[[Path], None]) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
-        raise InputError(f"cache folder is not writable ({error.strerror})", "H2LEARN_CACHE", str(folder.parent)) from error
+        raise InputError(
+            f"cache folder is not writable ({error.strerror})", "H2LEARN_CACHE", str(folder.parent)
+        ) from error
     try:
         make(work)
         try:

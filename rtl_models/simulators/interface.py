@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -58,7 +58,7 @@ def check_stimuli(unit: Unit, stimuli: Sequence[Stimulus], vcd: Path | None) -> 
             _check_payload(where, stream, stimulus)
 
 
-def _check_names(where: str, what: str, got: dict[str, object] | dict[str, int], allowed: list[str]) -> None:
+def _check_names(where: str, what: str, got: Collection[str], allowed: list[str]) -> None:
     if set(got) != set(allowed):
         raise InputError(what, where, sorted(got), ", ".join(allowed))
 

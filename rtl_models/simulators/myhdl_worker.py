@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from rtl_models.simulators.ports import port_signals
 from rtl_models.simulators.process import read_request, send_answer
 from rtl_models.units import Field, Pattern, Response, Stimulus, Stream, Unit, Words
 
+Delays = Generator[Any, None, Response]
 HALF_PERIOD = 5  # time steps, so that waveforms look as those of the Verilated unit
 
 
-class Misbehaviour(Exception):
+class MisbehaviourError(Exception):
     """The unit hangs or sends too much: the report's words."""
 
 
@@ -88,7 +89,7 @@ class Sink(StreamDriver):
         if not (self.valid and self.flag(cycle)):
             return False
         if len(self.transfers) == self.expected:
-            raise Misbehaviour(surplus_report(cycle, self.stream.name, self.expected))
+            raise MisbehaviourError(surplus_report(cycle, self.stream.name, self.expected))
         self.values.append([int(port) for port in self.ports])
         self.transfers.append(cycle)
         return True
@@ -107,7 +108,7 @@ def to_words(values: Sequence[int], field: Field) -> Words:
     return np.frombuffer(raw, "<u8").reshape(len(values), words).astype(np.uint64)
 
 
-def run_stimulus(unit: Unit, signals: dict[str, Any], stimulus: Stimulus, watchdog_cycles: int) -> Iterator[Any]:
+def run_stimulus(unit: Unit, signals: dict[str, Any], stimulus: Stimulus, watchdog_cycles: int) -> Delays:
     """Reset the unit and drive one stimulus; a generator of MyHDL delays that returns the Response."""
     sources = [Source(s, signals, stimulus) for s in unit.inputs]
     sinks = [Sink(s, signals, stimulus) for s in unit.outputs]
@@ -136,15 +137,13 @@ def run_stimulus(unit: Unit, signals: dict[str, Any], stimulus: Stimulus, watchd
                 end = cycle + 1 + DRAIN_CYCLES
         elif end is None and cycle > patterns_end and cycle - last_transfer > watchdog_cycles:
             waiting = [(d.stream.name, len(d.transfers), d.expected) for d in (*sources, *sinks)]
-            raise Misbehaviour(hang_report(last_transfer, [w for w in waiting if w[1] < w[2]]))
+            raise MisbehaviourError(hang_report(last_transfer, [w for w in waiting if w[1] < w[2]]))
         clk.next = 1
         yield delay(HALF_PERIOD)
         cycle += 1
     return Response(
         payloads={
-            s.stream.name: {
-                f.name: to_words([v[n] for v in s.values], f) for n, f in enumerate(s.stream.fields)
-            }
+            s.stream.name: {f.name: to_words([v[n] for v in s.values], f) for n, f in enumerate(s.stream.fields)}
             for s in sinks
         },
         transfers={d.stream.name: np.array(d.transfers, np.int64) for d in (*sources, *sinks)},
@@ -167,7 +166,7 @@ def simulate(unit: Unit, stimuli: Sequence[Stimulus], vcd: Path | None, watchdog
             for number, stimulus in enumerate(stimuli):
                 try:
                     responses.append((yield from run_stimulus(unit, signals, stimulus, watchdog_cycles)))
-                except Misbehaviour as problem:
+                except MisbehaviourError as problem:
                     wrong.append(f"stimulus {number}: {problem}")
                     break
             raise StopSimulation

@@ -98,9 +98,7 @@ def _invert(port: str, number: int, field: Field) -> str:
     width = field.width_bits
     if width <= 64:
         return f"{port} = ~uint64_t({port}) & {_mask(width)};"
-    return " ".join(
-        f"{port}[{n}] = ~{port}[{n}] & {_mask(min(32, width - 32 * n))};" for n in range(-(-width // 32))
-    )
+    return " ".join(f"{port}[{n}] = ~{port}[{n}] & {_mask(min(32, width - 32 * n))};" for n in range(-(-width // 32)))
 
 
 def _fetch(port: str, number: int, field: Field) -> str:

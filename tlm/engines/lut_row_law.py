@@ -8,7 +8,7 @@ cycles = B + (N - 1) max(P, B, AL) + P + D, with B the build time, AL the adder'
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
