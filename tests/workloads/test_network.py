@@ -1,0 +1,161 @@
+"""Network files: shapes are chained, round trips are exact, and every mistake is named with its key."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtl_models.errors import InputError
+from workloads.network import Layer, NeuronConstants, NeuronParameters, list_networks, load_network, parse_network
+
+GOOD: dict[str, Any] = {
+    "name": "net",
+    "input": {"shape": [8, 6, 3], "coding": "direct", "exponent": 4, "signed": True},
+    "timesteps": 6,
+    "neuron": {"alpha": 0.25, "threshold": 0.25, "interval": 0.5, "beta": 1.0},
+    "layers": [{"conv": {"channels": 5, "kernel": [3, 2], "stride": 2, "padding": 1}}, {"linear": 10}],
+}
+
+
+def test_shipped_networks() -> None:
+    assert list_networks() == ["digits-conv", "digits-mlp"]
+    conv = load_network("digits-conv")
+    shapes = [(layer.out_height, layer.out_width, layer.out_channels) for layer in conv.layers]
+    assert shapes == [(8, 8, 32), (4, 4, 64), (1, 1, 128), (1, 1, 10)]
+    assert [layer.stride for layer in conv.layers] == [1, 2, 1, 1]
+    assert [layer.spiking for layer in conv.layers] == [True, True, True, False]
+    mlp = load_network("digits-mlp")
+    assert [layer.weights_shape for layer in mlp.layers] == [(128, 8, 8, 1), (10, 1, 1, 128)]
+    assert (mlp.timesteps, mlp.classes, mlp.input.exponent) == (6, 10, 4)
+
+
+def test_shapes_are_chained() -> None:
+    network = parse_network(GOOD, "net.yaml")
+    conv, linear = network.layers
+    assert (conv.name, linear.name) == ("conv1", "fc2")
+    assert (conv.out_height, conv.out_width, conv.out_positions) == (4, 4, 16)
+    assert linear.weights_shape == (10, 4, 4, 5)
+    assert (linear.out_height, linear.out_width, linear.fully_connected) == (1, 1, True)
+    assert (conv.elements, conv.weights_count, conv.macs_per_timestep()) == (18, 90, 1440)
+    assert [conv.groups(k) for k in (1, 2, 3, 4)] == [18, 12, 6, 6]
+    assert network.input.signed
+
+
+@given(
+    height=st.integers(1, 20),
+    kernel=st.integers(1, 6),
+    stride=st.integers(1, 4),
+    padding=st.integers(0, 3),
+)
+def test_output_size_counts_the_windows(height: int, kernel: int, stride: int, padding: int) -> None:
+    if kernel > height + 2 * padding:
+        return
+    layer = Layer("l", height, 1, 1, 1, kernel, 1, stride, padding, False, True)
+    assert layer.out_height == len(range(0, height + 2 * padding - kernel + 1, stride))
+
+
+def test_constants_are_rounded_once_from_binary64() -> None:
+    neuron = NeuronParameters(alpha=0.1, threshold=0.3, interval=0.7, beta=1.1)
+    constants = NeuronConstants.of(neuron)
+    assert constants.low == np.float32(0.3 - 0.7)
+    assert constants.high == np.float32(0.3 + 0.7)
+    for value in vars(constants).values():
+        assert value.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["digits-conv", "digits-mlp"])
+def test_round_trip_of_shipped_networks(name: str) -> None:
+    network = load_network(name)
+    assert parse_network(network.to_dict(), name) == network
+
+
+def test_round_trip_through_a_file(tmp_path: Path) -> None:
+    for network in (
+        parse_network(GOOD, "net"),
+        parse_network(GOOD | {"input": {"shape": [8, 6, 3], "coding": "spikes"}}, "x"),
+    ):
+        path = tmp_path / "net.yml"
+        path.write_text(yaml.safe_dump(network.to_dict()))
+        assert load_network(str(path)) == network
+
+
+def test_name_of_the_file_where_none_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in GOOD.items() if key != "name"}))
+    assert load_network(str(path)).name == "mine"
+
+
+def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
+    content = copy.deepcopy(GOOD)
+    place: Any = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "text"),
+    [
+        (("speed",), 1, r"^f: unknown key, got 'speed', allowed: input, layers, name, neuron, timesteps$"),
+        (("input",), None, r"^f: input: must be a table of keys, allowed: coding, exponent, shape, signed$"),
+        (("input", "colour"), 1, r"^f: input: unknown key, got 'colour', allowed: coding, exponent, shape, signed$"),
+        (("input", "shape"), [8, 8], r"^f: input: shape: must be \[height, width, channels\], got \[8, 8\]$"),
+        (("input", "shape"), [8, 0, 1], r"^f: input: shape: wrong value, got 0, allowed: a whole number >= 1$"),
+        (("input", "shape"), [8, 8.5, 1], r"^f: input: shape: wrong value, got 8.5, allowed: a whole number >= 1$"),
+        (("input", "coding"), "rate", r"^f: input: coding: unknown coding, got 'rate', allowed: direct, spikes$"),
+        (("input", "coding"), "spikes", r"^f: input: exponent and signed belong to direct coding, got 'spikes'"),
+        (("input", "exponent"), 17, r"^f: input: exponent: wrong value, got 17, allowed: a whole number 0\.\.16$"),
+        (("input", "signed"), 1, r"^f: input: signed: wrong value, got 1, allowed: true, false$"),
+        (("timesteps",), 0, r"^f: timesteps: wrong value, got 0, allowed: a whole number >= 1$"),
+        (("timesteps",), True, r"^f: timesteps: wrong value, got True, allowed: a whole number >= 1$"),
+        (("timesteps",), None, r"^f: timesteps: wrong value, got 'nothing', allowed: a whole number >= 1$"),
+        (("neuron", "leak"), 1, r"^f: neuron: unknown key, got 'leak', allowed: alpha, beta, interval, threshold$"),
+        (("neuron", "alpha"), "x", r"^f: neuron: alpha: wrong value, got 'x', allowed: a finite number$"),
+        (("neuron", "beta"), float("nan"), r"^f: neuron: beta: wrong value, got nan, allowed: a finite number$"),
+        (("neuron", "alpha"), 1.5, r"^f: neuron: alpha: wrong value, got 1.5, allowed: 0\.\.1$"),
+        (("neuron", "interval"), 0, r"^f: neuron: interval: wrong value, got 0.0, allowed: a number > 0$"),
+        (("layers",), [{"linear": 3}], r"^f: layers: must be a list of at least two layers, got "),
+        (("layers", 1), {"conv": {"channels": 2, "kernel": [1, 1]}}, r"^f: layers\[2\]: the last layer must be linear"),
+        (("layers", 0), {"pool": 2}, r"^f: layers\[1\]: unknown key, got 'pool', allowed: conv, linear$"),
+        (("layers", 0), {}, r"^f: layers\[1\]: must have exactly one key, got \[\], allowed: conv or linear$"),
+        (("layers", 1, "linear"), -1, r"^f: layers\[2\]: linear: wrong value, got -1, allowed: a whole number >= 1$"),
+        (("layers", 0, "conv", "bias"), 1, r"^f: layers\[1\]: conv: unknown key, got 'bias'"),
+        (("layers", 0, "conv", "kernel"), 3, r"^f: layers\[1\]: conv: kernel: must be \[height, width\], got 3$"),
+        (("layers", 0, "conv", "stride"), 0, r"^f: layers\[1\]: conv: stride: wrong value, got 0"),
+        (("layers", 0, "conv", "padding"), -1, r"^f: layers\[1\]: conv: padding: wrong value, got -1"),
+        (
+            ("layers", 0, "conv", "kernel"),
+            [11, 1],
+            r"^f: layers\[1\]: conv: kernel: the kernel is larger than its input, got \[11, 1\], allowed: at most ",
+        ),
+    ],
+)
+def test_words_for_mistakes(keys: tuple[Any, ...], value: object, text: str) -> None:
+    with pytest.raises(InputError, match=text):
+        parse_network(changed(keys, value), "f")
+
+
+def test_words_for_files(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"^network: unknown network, got 'lenet', allowed: digits-conv, digits-mlp or a"
+    ):
+        load_network("lenet")
+    with pytest.raises(
+        InputError, match=r"^network: cannot read the network file \(.*No such file.*\), got '.*none.yaml'$"
+    ):
+        load_network(str(tmp_path / "none.yaml"))
+    (tmp_path / "bad.yaml").write_text("layers: [")
+    with pytest.raises(InputError, match=r"bad.yaml: not valid YAML \(") as caught:
+        load_network(str(tmp_path / "bad.yaml"))
+    assert "\n" not in str(caught.value)
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InputError, match=r"^network: cannot read the network file \(.*codec"):
+        load_network(str(tmp_path / "bytes.yaml"))
