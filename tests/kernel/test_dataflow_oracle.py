@@ -52,17 +52,22 @@ def random_graph(seed):
     """Up to 5 nodes; every channel has one writer and one reader, loops and self-loops included."""
     random = Random(seed)
     count = random.randint(1, 5)
+    matched = random.random() < 0.5  # same rates and lengths: these come to their end unless a loop stops them
+    rates = [1] if matched else [1, 1, 1, 2, 3]
+    items = random.randint(1, 12)
     depths, inputs, outputs = [], [[] for _ in range(count)], [[] for _ in range(count)]
     for channel in range(random.randint(0, 7)):
         depths.append(random.randint(1, 4))
         ends = [random.randrange(count), random.randrange(count)]
         if ends[0] == ends[1] or random.random() < 0.9:  # mostly without loops, or all would deadlock at once
             ends = sorted(random.sample(range(count), 2)) if count > 1 else ends
-        outputs[ends[0]].append(Port(channel, random.choice([1, 1, 1, 2, 3])))
-        inputs[ends[1]].append(Port(channel, random.choice([1, 1, 1, 2, 3])))
+        outputs[ends[0]].append(Port(channel, random.choice(rates)))
+        inputs[ends[1]].append(Port(channel, random.choice(rates)))
     for ports in inputs + outputs:
         random.shuffle(ports)
-    services = [[random.randint(0, 8) for _ in range(random.randint(0, 12))] for _ in range(count)]
+    services = [
+        [random.randint(0, 8) for _ in range(items if matched else random.randint(0, 12))] for _ in range(count)
+    ]
     nodes = zip(inputs, outputs, services, strict=True)
     return Graph(
         tuple(depths),
