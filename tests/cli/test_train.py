@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
+import tlm.cli.train
 from tlm.cli.main import main
 from workloads.trace_file import open_trace
 
@@ -67,6 +71,18 @@ def test_json_and_a_finished_run(tmp_path: Path, network: str, capsys: pytest.Ca
     assert again == first | {"was_finished": True}
     assert main(arguments) == 0
     assert "4 (2 epochs), finished already: nothing was done" in capsys.readouterr().out
+
+
+def test_progress_bar_on_a_terminal(tmp_path: Path, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+
+    def terminal(**options: Any) -> Console:
+        return Console(file=screen, force_terminal=True, width=120)
+
+    monkeypatch.setattr(tlm.cli.train, "Console", terminal)
+    assert main(["train", network, "--steps", "2", "--batch", "1437", "--out", str(tmp_path / "step.h5")]) == 0
+    assert "2/2" in screen.getvalue()
+    assert "held out -" in screen.getvalue()  # before the first epoch has ended
 
 
 def test_loss_that_is_not_finite_is_null(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import pickle
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import workloads.trace_file
 from rtl_models.errors import InputError
 from rtl_models.formats import BFLOAT16, BINARY16, BINARY32
 from tests.workloads.synthetic import random_record, small_network
@@ -195,3 +197,24 @@ def test_words_of_reader_errors(tmp_path: Path, call: Any, text: str) -> None:
     write_trace(random_record(small_network()), tmp_path / "step.h5")
     with open_trace(tmp_path / "step.h5") as trace, pytest.raises(InputError, match=text):
         call(trace)
+
+
+@pytest.mark.parametrize("moment", [1, 5, 20])
+def test_ctrl_c_while_writing_leaves_the_old_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    path = tmp_path / "step.h5"
+    digest = write_trace(random_record(small_network()), path)
+    write_tensor, calls = workloads.trace_file._write_tensor, itertools.count(1)
+
+    def interrupted(*arguments: Any) -> None:
+        if next(calls) == moment:
+            raise KeyboardInterrupt
+        write_tensor(*arguments)
+
+    monkeypatch.setattr(workloads.trace_file, "_write_tensor", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_trace(random_record(small_network(), seed=1), path)
+    assert list(tmp_path.iterdir()) == [path]
+    with open_trace(path) as trace:
+        assert trace.digest == digest

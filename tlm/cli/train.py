@@ -118,13 +118,13 @@ def _progress_bar(steps: int) -> Iterator[Callable[[TrainingProgress], None]]:
     """Give a function that shows progress on stderr, if that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    text = TextColumn("loss {task.fields[loss]:.3f}, held out {task.fields[held_out]}")
+    text = TextColumn("loss {task.fields[loss]}, held out {task.fields[held_out]}")
     with Progress(*columns, text, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training", total=steps, loss=math.nan, held_out="-")
+        task = bar.add_task("training", total=steps, loss="-", held_out="-")
 
         def report(progress: TrainingProgress) -> None:
             held_out = f"{progress.history[-1].held_out_accuracy:.1%}" if progress.history else "-"
-            bar.update(task, completed=progress.step, loss=progress.loss, held_out=held_out)
+            bar.update(task, completed=progress.step, loss=f"{progress.loss:.3f}", held_out=held_out)
 
         yield report
 
