@@ -81,6 +81,22 @@ def test_a_wait_ends_in_the_state_before_it() -> None:
     assert account.totals_ps() == {(State.STARVED, "c"): 3, (State.STARVED, "before"): 4}
 
 
+def test_a_caught_error_leaves_the_state_before() -> None:
+    simulation = Simulation()
+
+    def body(process):
+        try:
+            with process.account.during(State.BLOCKED, "write"):
+                yield simulation.timeout(3)
+                raise ValueError
+        except ValueError:
+            yield simulation.timeout(2)
+
+    account = simulation.process(body).account
+    simulation.run()
+    assert account.totals_ps() == {(State.BLOCKED, "write"): 3, (State.STARVED, IDLE): 2}
+
+
 def test_totals_in_the_middle_of_work() -> None:
     simulation = Simulation()
 

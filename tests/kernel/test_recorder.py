@@ -76,3 +76,15 @@ def test_nothing_is_left_when_the_file_cannot_be_put_in_place(tmp_path) -> None:
 def test_a_missing_folder_is_an_os_error(tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
         TransactionRecorder(tmp_path / "nowhere" / "t.parquet")
+
+
+def test_nothing_is_left_when_the_disk_is_full(tmp_path, monkeypatch) -> None:
+    recorder = TransactionRecorder(tmp_path / "t.parquet")
+
+    def full():
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(recorder._writer, "close", full)
+    with pytest.raises(OSError, match=r"^No space left on device$"), recorder:
+        run_transactions(recorder, 3)
+    assert os.listdir(tmp_path) == []

@@ -71,8 +71,10 @@ class Account:
         """Be in `state` for the body of a ``with`` and in the present state again after it."""
         before, because = self.state, self.reason
         self.switch(state, reason)
-        yield
-        self.switch(before, because)
+        try:
+            yield
+        finally:
+            self.switch(before, because)
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every finished interval from now on; `close` hands out the last one."""

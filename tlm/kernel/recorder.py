@@ -100,8 +100,10 @@ class TransactionRecorder:
 
     def discard(self) -> None:
         """Remove the temporary file; nothing appears at `path`."""
-        self._writer.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._writer.close()
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if self._rows:

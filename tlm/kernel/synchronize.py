@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Generator
 from heapq import heappop, heappush
@@ -29,7 +30,7 @@ class Watermark(Component):
 
     def advance(self, level: SupportsIndex) -> None:
         """Raise the level to `level` and wake whoever waited for that much; LevelError if it would fall."""
-        target = level.__index__()
+        target = operator.index(level)
         if target < self.level:
             raise LevelError("a watermark cannot fall", self.name, target, f"at least {self.level}")
         self.level = target
@@ -38,7 +39,7 @@ class Watermark(Component):
 
     def wait_for(self, level: SupportsIndex, reason: str | None = None) -> Steps:
         """Wait (starved) until the level is at least `level`; return at once if it is."""
-        target = level.__index__()
+        target = operator.index(level)
         if target <= self.level:
             return
         wait = Wait(self.env, "level", self._describe, target)
