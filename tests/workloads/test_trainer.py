@@ -31,9 +31,8 @@ from workloads.training_step import train_step
 TINY = small_network(
     name="tiny", input={"shape": [8, 8, 1], "exponent": 4}, timesteps=2, layers=[{"linear": 7}, {"linear": 10}]
 )
-SETTINGS = TrainingSettings(
-    TINY, steps=8, capture=8, batch=400, seed=3
-)  # three steps an epoch, the last one is partial
+ARITHMETIC = Arithmetic(micro_batch=400)
+SETTINGS = TrainingSettings(TINY, 8, 8, ARITHMETIC, batch=400, seed=3)  # three steps an epoch, the last one is partial
 
 
 @dataclasses.dataclass
@@ -180,7 +179,7 @@ def test_capture_changes_no_bit(whole: Progress) -> None:
 
 
 def test_it_learns() -> None:
-    settings = TrainingSettings(load_network("digits-mlp"), steps=176, capture=1)
+    settings = TrainingSettings(load_network("digits-mlp"), 176, 1, Arithmetic(micro_batch=32))
     history = train(settings).progress.history
     assert [entry.steps for entry in history] == [44] * 4
     assert history[-1].loss < 0.7 * history[0].loss
@@ -343,7 +342,7 @@ def test_unwritable_folder_is_found_before_training(tmp_path: Path, monkeypatch:
 
 def test_float32_baseline_starts_alike_and_learns(paths: Paths) -> None:
     network = load_network("digits-mlp")
-    settings = TrainingSettings(network, steps=176, capture=1, learner="float32")
+    settings = TrainingSettings(network, 176, 1, Arithmetic(micro_batch=32), learner="float32")
     machine = dataclasses.replace(settings, learner="machine")
     assert_same(make_learner(settings).initial_state().master, make_learner(machine).initial_state().master)
     progress = train(settings, checkpoint=paths.checkpoint).progress
