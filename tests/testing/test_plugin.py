@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,16 @@ def test_stalled_ends_keep_order(simulation, drive, monitor, scoreboard, stalls)
     monitor(channel, 200, stalls(0.3, 6), scoreboard)
     scoreboard.expect(*range(200))
     simulation.run()
+
+
+def test_stalls_delay_both_ends_as_drawn(simulation, drive, monitor) -> None:
+    fast, slow = TokenChannel("fast", simulation, 100), TokenChannel("slow", simulation, 100)
+    drive(fast, range(50), Stalls("a", 0.5, 3, Clock(1000)))
+    seen = monitor(fast)
+    drive(slow, range(50))
+    late = monitor(slow, stalls=Stalls("a", 0.5, 3, Clock(1000)))
+    simulation.run()
+    drawn = Stalls("a", 0.5, 3, Clock(1000))
+    arrivals = list(accumulate(drawn.next_ps() for _ in range(50)))
+    assert seen.times_ps == arrivals
+    assert late.times_ps == [0, *arrivals[:-1]]
