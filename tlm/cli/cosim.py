@@ -21,19 +21,8 @@ if TYPE_CHECKING:
 # What the command needs is imported inside it, so that its help answers at once.
 
 RESULT_FILE = "cosim.json"
-NUMBERS = (
-    "streams",
-    "stalled",
-    "tiles",
-    "of all",
-    "results",
-    "wrong",
-    "in trace",
-    "wrong",
-    "law cycles",
-    "measured",
-    "beats off",
-)
+NUMBERS = ("streams (stalled)", "tiles", "results", "in trace", "wrong", "law cycles", "measured", "beats off")
+WIDTH_WITHOUT_TERMINAL = 140
 
 
 @click.command("cosim")
@@ -118,7 +107,7 @@ def print_result(result: CosimResult) -> None:
     """Print a result for a person: a table by engine and layer, the verdict per unit, and the failing tile."""
     from rich.console import Console
 
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
     console.print(_table(result))
     for note in result.notes:
         console.print(f"note: {note}", markup=False)
@@ -146,20 +135,17 @@ def _table(result: CosimResult) -> Table:
         table.add_column(name, justify="right")
     tiles = {(count["engine"], count["layer"]): int(count["tiles"]) for count in result.available}
     for entry in result.comparisons:
-        counts = (
-            entry.streams,
-            entry.stalled_streams,
-            entry.tiles,
-            tiles[entry.engine, entry.layer],
-            entry.results,
-            entry.mismatched_results,
-            entry.trace_results,
-            entry.mismatched_trace_results,
-            entry.law_cycles,
-            entry.measured_cycles,
-            entry.mismatched_transfers,
+        numbers = (
+            f"{entry.streams:,} ({entry.stalled_streams:,})",
+            f"{entry.tiles:,} of {tiles[entry.engine, entry.layer]:,}",
+            f"{entry.results:,}",
+            f"{entry.trace_results:,}",
+            f"{entry.mismatched_results + entry.mismatched_trace_results:,}",
+            f"{entry.law_cycles:,}",
+            f"{entry.measured_cycles:,}",
+            f"{entry.mismatched_transfers:,}",
         )
-        table.add_row(entry.engine, entry.layer_name, entry.simulator, *(f"{count:,}" for count in counts))
+        table.add_row(entry.engine.replace("_", " "), entry.layer_name, entry.simulator, *numbers)
     return table
 
 

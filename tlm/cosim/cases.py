@@ -43,7 +43,7 @@ class Difference:
     """The first result or transfer that differs: which beat of which stream, and the cycle in which it was measured.
 
     `what` is "result" (values are bit patterns), "transfer" (values are cycles), "trace" (values are patterns of
-    binary32) or "behaviour" (the unit hangs or sends too much; `text` says what).
+    what the trace holds) or "behaviour" (the unit hangs or sends too much; `text` says what).
     """
 
     what: str
@@ -60,7 +60,7 @@ class Difference:
         if self.what == "transfer":
             return f"beat {self.beat} of {self.stream}: cycle by the law {self.expected}, measured {self.got}"
         if self.what == "trace":
-            return f"value {self.beat}: from the reference {self.expected:#010x}, in the trace {self.got:#010x}"
+            return f"value {self.beat}: from the reference {self.expected:#x}, in the trace {self.got:#x}"
         return f"result {self.beat}: expected {self.expected:#x}, got {self.got:#x}, in cycle {self.cycle}"
 
 
@@ -85,7 +85,8 @@ def make_case(name: str, task: RowTask, stalls: Stalls, sums: Bits, timing: LutR
 
 def law_transfers(timing: LutRowTiming, task: RowTask, stalls: Stalls) -> Transfers:
     """Cycle of every transfer on load, index and out by the law."""
-    return timing.transfers(task.positions, task.emit, stalls.valid, stalls.ready)
+    cycles = timing.transfers(task.positions, task.emit, stalls.valid, stalls.ready)
+    return {"load": cycles.load, "index": cycles.index, "out": cycles.out}
 
 
 def count_differences(case: Case, geometry: LutRowGeometry, response: Response) -> tuple[int, int, int]:

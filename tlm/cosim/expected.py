@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtl_models.formats import Bits, decode, encode, round_to
 from rtl_models.reference.row import RowTask, lut_row
@@ -12,6 +13,8 @@ from tlm.cosim.geometry import FORWARD, StreamKey
 from tlm.cosim.streams import StreamReader
 from tlm.schedule.geometry import is_direct
 from workloads.record import Floats
+
+Numbers = NDArray[np.float32] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,13 @@ class StreamExpectation:
     key: StreamKey
     task: RowTask
     sums: Bits
-    from_sums: Floats
-    in_trace: Floats
+    from_sums: Numbers
+    in_trace: Numbers
 
     @property
-    def trace_mismatches(self) -> int:
-        """Values that differ, bit for bit, from what the trace holds."""
-        return int(np.count_nonzero(_patterns(self.from_sums) != _patterns(self.in_trace)))
+    def trace_mismatches(self) -> NDArray[np.int64]:
+        """Numbers of the values that differ, bit for bit, from what the trace holds."""
+        return np.flatnonzero(bit_patterns(self.from_sums) != bit_patterns(self.in_trace))
 
 
 class Reference:
@@ -101,16 +104,14 @@ class Reference:
             self._states = (layer, micro_batch), (u, before)
         return self._states[1]
 
-    def _logits(self, key: StreamKey) -> tuple[Floats, Floats]:
+    def _logits(self, key: StreamKey) -> tuple[Numbers, Numbers]:
         """Logits of one class: the row's sums averaged over all timesteps, whichever block they are in."""
         samples = self._reader.samples(key.micro_batch)
         source = self._reader.source(key.engine, key.layer, key.micro_batch)
         everything = source.task(key.row, slice(0, source.indices.shape[1]))
         x = decode(self._sums(everything), self._sum).reshape(self._trace.timesteps, -1)
         mean = np.add.accumulate(x.astype(np.float64), axis=0)[-1] / len(x)
-        in_trace = self._trace.logits[samples, key.row]
-        # compared as binary64, two binary32 words a value
-        return np.ascontiguousarray(mean).view(np.float32), np.ascontiguousarray(in_trace).view(np.float32)
+        return mean, self._trace.logits[samples, key.row]
 
     def _weight_update(self, key: StreamKey) -> StreamExpectation:
         running = self._gradient_before(key)
@@ -161,5 +162,6 @@ class Reference:
         return round_to(sums.astype(np.float64) * self._scale, self._sum)
 
 
-def _patterns(values: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.uint32]]:
-    return np.ascontiguousarray(values, np.float32).view(np.uint32)
+def bit_patterns(values: Numbers) -> NDArray[np.unsignedinteger]:
+    """Return the bit patterns of binary32 or binary64 numbers."""
+    return np.ascontiguousarray(values).view(np.uint64 if values.dtype == np.float64 else np.uint32)

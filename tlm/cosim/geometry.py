@@ -98,7 +98,7 @@ class StepGeometry:
             counts.append(StreamCount(engine, layer, self.network.layers[layer].name, streams, tiles, results, cycles))
         return counts
 
-    def keys(self) -> Iterator[StreamKey]:
+    def stream_keys(self) -> Iterator[StreamKey]:
         """Yield the key of every row stream, lazily: engine, layer, micro-batch, row, block."""
         for engine, layer in self.strata:
             for batch in self.micro_batches:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rtl_models.errors import InputError
@@ -114,6 +114,9 @@ class _Run:
         """Run a seeded sample: MyHDL on windows while Verilator builds and runs whole streams."""
         with _timed(result, "reference"):
             cases = sample_cases(StreamReader(self.trace, self.geometry), streams, self.seed)
+        if self.plan.streams is None:  # then the windows carry what the trace holds of their streams
+            by_key = {entry.key: entry.expectation for entry in cases.streams}
+            cases = replace(cases, windows=[replace(entry, expectation=by_key[entry.key]) for entry in cases.windows])
         outcome = Outcome()
         with ThreadPoolExecutor(_MYHDL_PROCESSES) as pool:
             started = time.perf_counter()

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from rtl_models.lut_row import LutRowGeometry
 from rtl_models.simulators import Simulator, SimulatorError
 from rtl_models.units import Response, Stimulus, Unit
 from tlm.cosim.cases import Case, Difference, count_differences, first_difference
-from tlm.cosim.expected import StreamExpectation
+from tlm.cosim.expected import StreamExpectation, bit_patterns
 from tlm.cosim.geometry import StreamKey
 from tlm.cosim.result import Comparison, merge
 
@@ -105,19 +103,16 @@ def _compare(
     difference = first_difference(case, geometry, response)
     if entry.expectation is not None:
         count.trace_results = len(entry.expectation.in_trace)
-        count.mismatched_trace_results = entry.expectation.trace_mismatches
+        count.mismatched_trace_results = len(entry.expectation.trace_mismatches)
         difference = difference or trace_difference(entry.expectation)
     return difference, count
 
 
 def trace_difference(expectation: StreamExpectation) -> Difference | None:
     """Return the first value that differs from the trace's, or None."""
-    from_sums, in_trace = (
-        np.ascontiguousarray(values, np.float32).view(np.uint32)
-        for values in (expectation.from_sums, expectation.in_trace)
-    )
-    wrong = np.flatnonzero(from_sums != in_trace)
+    wrong = expectation.trace_mismatches
     if not len(wrong):
         return None
-    beat = int(wrong[0])
-    return Difference("trace", "", beat, int(from_sums[beat]), int(in_trace[beat]))
+    value = int(wrong[0])
+    from_sums, in_trace = bit_patterns(expectation.from_sums), bit_patterns(expectation.in_trace)
+    return Difference("trace", "", value, int(from_sums[value]), int(in_trace[value]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtl_models.formats import Bits
 from tlm.cosim.geometry import StepGeometry, StreamKey
 from tlm.cosim.streams import StreamReader
 
@@ -51,7 +52,7 @@ def _corners(reader: StreamReader, engine: str, layer: int, rng: np.random.Gener
     ]
 
 
-def _widest_row(operands: np.ndarray, fraction_bits: int) -> int:
+def _widest_row(operands: Bits, fraction_bits: int) -> int:
     """Row [rows, groups, k] whose non-zero operands span the most binary exponents."""
     magnitude = operands.reshape(len(operands), -1).astype(np.int64)
     sign_bit = 8 * operands.dtype.itemsize - 1

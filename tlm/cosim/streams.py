@@ -49,7 +49,8 @@ class StreamSource:
         by_tile = np.ascontiguousarray(cut.transpose(0, 2, 1, 3))  # [planes, tiles, positions, lanes]
         kept = np.arange(planes * tiles)
         if self.skip_zero_tiles:
-            kept = np.array(kept_tiles(~by_tile.any(axis=(2, 3))))
+            zero = np.asarray(by_tile.reshape(planes, tiles, -1).max(axis=2) == 0)
+            kept = np.asarray(kept_tiles(zero), np.int64)
         flags = tile_flags(kept, tiles, self.signed)
         weights = self.operands[row].reshape(tiles, lanes, -1)[kept % tiles]
         return RowTask(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtl_models.formats import Bits, FloatFormat, decode, encode
 from rtl_models.reference.row import RowTask, lut_row
@@ -31,7 +32,7 @@ def cut_window(
 
 
 def window(
-    task: RowTask, value: FloatFormat, total: FloatFormat, first: int, count: int, positions: np.ndarray
+    task: RowTask, value: FloatFormat, total: FloatFormat, first: int, count: int, positions: NDArray[np.int64]
 ) -> RowTask:
     """Cut `count` tiles from `first` on, at these `positions` only, out of `task`; the last tile sends the sums."""
     tiles = slice(first, first + count)
@@ -57,7 +58,8 @@ def _sums_before(task: RowTask, value: FloatFormat, total: FloatFormat, first: i
     length = int(task.positions[0])
     if first == 0:
         init = np.zeros(length, total.bits_dtype) if task.init is None else task.init[:length]
-        return init[positions]
+        starting: Bits = init[positions]
+        return starting
     head = slice(0, first)
     beats = slice(0, first * length)
     before = replace(
@@ -71,13 +73,13 @@ def _sums_before(task: RowTask, value: FloatFormat, total: FloatFormat, first: i
         subtract=task.subtract[head],
         init=None if task.init is None else task.init[beats],
     )
-    sums = lut_row(before, value, total)[positions]
+    sums: Bits = lut_row(before, value, total)[positions]
     if task.double[first]:
         return encode(decode(sums, total) * np.float32(2.0), total)
     return sums
 
 
-def _choose_positions(task: RowTask, first: int, count: int, rng: np.random.Generator) -> np.ndarray:
+def _choose_positions(task: RowTask, first: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Pick 1 to `LONGEST_WINDOW` positions, ascending: half of them those with the most non-zero indices."""
     length = int(task.positions[0])
     wanted = min(length, int(rng.integers(1, LONGEST_WINDOW + 1)))

@@ -1,0 +1,30 @@
+"""A trace and a configuration that the tests of the co-simulation share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cosim.traces import ARITHMETIC, write_small_trace
+from tlm.config import Config
+from tlm.cosim import config_for_trace
+
+OVERRIDES = (
+    "forward_engine={arrays: 1, rows: 2, accumulator_depth: 10}",
+    "weight_update_engine={arrays: 2, rows: 2, accumulator_depth: 16}",
+    "lut.build_latency_cycles=2",
+    "lut.adder_latency_cycles=3",
+)
+
+
+@pytest.fixture(scope="session")
+def trace_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trace of one step of a small network."""
+    return write_small_trace(tmp_path_factory.mktemp("cosim") / "small.trace")
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    """Small accumulator memories, so that every layer is cut into blocks, the last one shorter."""
+    return config_for_trace(ARITHMETIC, overrides=OVERRIDES)
