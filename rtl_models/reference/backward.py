@@ -30,8 +30,9 @@ def backward_sums(layer: LayerShape, gradients: Floats, weights: Floats, total: 
     sums = np.empty((planes * pixels, layer.in_channels), np.float32)
     macs = 1 + layer.out_height * layer.out_width * weights.size // pixels
     parts = split(planes * pixels, 1 + _LEAST_MACS // macs, _PIXELS)
-    shape = (layer.in_height, layer.in_width, layer.stride, layer.padding)
-    run_parts(_backward, parts, maps, by_tap, sums, shape, rounding(total))
+    kernel = (layer.kernel_height, layer.kernel_width, layer.stride, layer.padding)
+    shape = (layer.in_height, layer.in_width, layer.in_channels, *kernel)
+    run_parts(_backward, parts, maps, by_tap.reshape(-1), sums.reshape(-1), shape, rounding(total))
     return sums.reshape(*leading, layer.in_height, layer.in_width, layer.in_channels)
 
 
@@ -40,20 +41,19 @@ def _backward(
     maps: Floats,
     weights: Floats,
     sums: Floats,
-    shape: tuple[int, int, int, int],
+    shape: tuple[int, int, int, int, int, int, int],
     sum_format: Rounding,
     start: int,
     stop: int,
 ) -> None:
-    """Compute the sums of pixels start..stop, a block at a time, tap by tap."""
-    height, width, stride, padding = shape
-    kernel_height, kernel_width, rows, channels = weights.shape
-    out_height, out_width = maps.shape[1:3]
-    flat_weights, flat_sums = weights.reshape(-1), sums.reshape(-1)
+    """Compute the flat sums of pixels start..stop, a block at a time, tap by tap."""
+    height, width, channels, kernel_height, kernel_width, stride, padding = shape
+    out_height, out_width, rows = maps.shape[1], maps.shape[2], maps.shape[3]
     active = np.empty(rows, np.int64)
     for block in range(start, stop, _PIXELS):
         block_stop = min(block + _PIXELS, stop)
-        sums[block:block_stop] = np.float32(0.0)
+        for i in range(block * channels, block_stop * channels):
+            sums[i] = np.float32(0.0)
         for r in range(kernel_height):
             for s in range(kernel_width):
                 tap = (r * kernel_width + s) * rows
@@ -67,7 +67,7 @@ def _backward(
                         gradient = maps[plane, y, x]
                         count = _compress(gradient, active)
                         at = np.uint64(pixel * channels)
-                        _add_products(flat_sums, at, gradient, active[:count], flat_weights, tap, channels, sum_format)
+                        _add_products(sums, at, gradient, active, count, weights, tap, channels, sum_format)
 
 
 @njit(nogil=True, cache=True)
@@ -86,6 +86,7 @@ def _add_products(
     at: np.uint64,
     gradient: Floats,
     active: NDArray[np.int64],
+    count: int,
     weights: Floats,
     tap: int,
     channels: int,
@@ -93,7 +94,7 @@ def _add_products(
 ) -> None:
     """Add gradient x weight row, one active row after the other, to sums[at : at + channels]."""
     width = np.uint64(channels)
-    whole = active.size // 4 * 4 if sum_format.single else 0
+    whole = count // 4 * 4 if sum_format.single else 0
     for i in range(0, whole, 4):
         m0, m1, m2, m3 = active[i], active[i + 1], active[i + 2], active[i + 3]
         g0, g1, g2, g3 = gradient[m0], gradient[m1], gradient[m2], gradient[m3]
@@ -102,7 +103,7 @@ def _add_products(
         for c in range(width):
             partial = (sums[at + c] + g0 * weights[w0 + c]) + g1 * weights[w1 + c]
             sums[at + c] = (partial + g2 * weights[w2 + c]) + g3 * weights[w3 + c]
-    for i in range(whole, active.size):
+    for i in range(whole, count):
         m = active[i]
         g, w = gradient[m], np.uint64((tap + m) * channels)
         for c in range(width):

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from rtl_models.formats import FloatFormat
 from rtl_models.reference.rounding import Rounding, count_special, round_float, rounding
 from rtl_models.reference.threads import run_parts, split
+from rtl_models.reference.tree_rows import LEAVES, TILE, VECTOR, add_leaves, add_tile
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.uint8]
 _TABLE_BYTES = 1 << 23  # tables built at a time: they should stay in the last-level cache
 _ROW_BLOCK = 128  # rows summed at a time
 _POSITION_BLOCK = 64  # positions served before the next tile, so that their accumulators stay in the nearest cache
-_LEAVES = 8  # table rows added in one vectorised loop: more would need too many checks for overlap
 _LEAST_LOOKUPS = 1 << 19  # smaller jobs are not worth a second thread
 
 
@@ -37,16 +37,17 @@ class LutTables:
     def __init__(self, operands: Floats, lanes: int, value: FloatFormat, total: FloatFormat) -> None:
         self.nonfinite = 0
         self.subnormal = 0
-        self._operands = operands
+        groups, k, rows = operands.shape
+        self._operands = np.zeros((groups, k, -(-rows // VECTOR) * VECTOR), np.float32)
+        self._operands[:, :, :rows] = operands
         self._lanes = lanes
         self._entry_format, self._sum_format = rounding(value), rounding(total)
-        groups, k, rows = operands.shape
         self._chunk = max(lanes, _TABLE_BYTES // (rows * 4 << k) // lanes * lanes)
         self._kept = self._build(0, groups, True) if groups <= self._chunk else None
         self._counted = self._kept is not None
 
     def accumulate(self, indices: Indices, psum: Floats, *, double: bool = False, subtract: bool = False) -> None:
-        """Add to psum [positions, M] the row sums that indices [positions, groups] select, tiles ascending.
+        """Add to psum [positions, M] (C order) the row sums that indices [positions, groups] select, tiles ascending.
 
         `double`: accumulators are doubled first (a bit plane below the most significant); `subtract`: sums are taken
         away (the sign plane of a signed input).
@@ -57,7 +58,8 @@ class LutTables:
         least = 1 + _LEAST_LOOKUPS // (rows * indices.shape[1])
         for first, tables in self._chunks():
             parts = split(positions, least)
-            arguments = (tables, indices, psum, first, self._lanes, subtract, self._sum_format)
+            shape = (first, 1 << self._operands.shape[1], rows, self._operands.shape[2])
+            arguments = (tables, indices, psum.reshape(-1), shape, self._lanes, subtract, self._sum_format)
             run_parts(_accumulate, parts, *arguments)
 
     def _chunks(self) -> Iterator[tuple[int, Floats]]:
@@ -73,7 +75,7 @@ class LutTables:
     def _build(self, first: int, last: int, count: bool) -> Floats:
         operands = self._operands[first:last]
         groups, k, rows = operands.shape
-        tables = np.empty((groups, 1 << k, rows), np.float32)
+        tables = np.empty((groups << k) * rows, np.float32)
         parts = split(groups, 1 + (_LEAST_LOOKUPS >> k) // rows)
         for nonfinite, subnormal in run_parts(_build_tables, parts, operands, tables, self._entry_format):
             self.nonfinite += nonfinite if count else 0
@@ -95,21 +97,28 @@ def _scale(sums: Floats, factor: np.float32, sum_format: Rounding) -> None:
 @njit(nogil=True, cache=True)
 def _build_tables(operands: Floats, tables: Floats, entry_format: Rounding, start: int, stop: int) -> Any:
     """Build the tables of groups start..stop; return how many entries are not finite and how many subnormal."""
-    k = operands.shape[1]
+    k, rows = operands.shape[1], operands.shape[2]
+    size = rows << k
     for group in range(start, stop):
-        tables[group, 0] = np.float32(0.0)
+        table = group * size
+        for m in range(rows):
+            tables[table + m] = np.float32(0.0)
         for j in range(k):
-            highest = 1 << j
-            tables[group, highest] = operands[group, j]
-            for entry in range(highest + 1, highest << 1):
-                _add_rows(tables[group, entry - highest], tables[group, highest], tables[group, entry], entry_format)
-    return count_special(tables[start:stop].reshape(-1), entry_format)
+            highest = table + (rows << j)
+            for m in range(rows):
+                tables[highest + m] = operands[group, j, m]
+            for entry in range(1, 1 << j):
+                rest = table + entry * rows
+                _add_rows(
+                    tables, np.uint64(rest), np.uint64(highest), np.uint64(highest - table + rest), rows, entry_format
+                )
+    return count_special(tables[start * size : stop * size], entry_format)
 
 
 @njit(nogil=True, cache=True)
-def _add_rows(a: Floats, b: Floats, out: Floats, entry_format: Rounding) -> None:
-    for m in range(out.size):
-        out[m] = round_float(np.float32(a[m] + b[m]), entry_format)
+def _add_rows(tables: Floats, a: np.uint64, b: np.uint64, out: np.uint64, rows: int, entry_format: Rounding) -> None:
+    for m in range(np.uint64(rows)):
+        tables[out + m] = round_float(np.float32(tables[a + m] + tables[b + m]), entry_format)
 
 
 @njit(nogil=True, cache=True)
@@ -117,74 +126,80 @@ def _accumulate(
     tables: Floats,
     indices: Indices,
     psum: Floats,
-    first: int,
+    shape: tuple[int, int, int, int],
     lanes: int,
     subtract: bool,
     sum_format: Rounding,
     start: int,
     stop: int,
 ) -> None:
-    """Serve positions start..stop from the tables of groups first, first + 1, ..."""
-    groups, entries, rows = tables.shape
-    flat_tables, flat_psum = tables.reshape(-1), psum.reshape(-1)
-    leaves = max(lanes // _LEAVES, 1)
-    scratch = np.zeros(leaves * min(rows, _ROW_BLOCK), np.float32)
-    offsets = np.zeros(_LEAVES, np.uint64)
+    """Serve positions start..stop from flat tables; `shape`: their first group, entries in each, rows, padded rows."""
+    first, entries, rows, padded = shape
+    groups = tables.size // (entries * padded)
+    leaves = max(lanes // LEAVES, 1)
+    in_one_go = lanes == TILE and rows == padded and sum_format.single and not subtract
+    scratch = np.empty(leaves * min(padded, _ROW_BLOCK), np.float32)
+    offsets = np.empty(leaves * LEAVES, np.int64)
     for row in range(0, rows, _ROW_BLOCK):
-        width = min(_ROW_BLOCK, rows - row)
+        width = min(_ROW_BLOCK, padded - row)
+        used = min(_ROW_BLOCK, rows - row)
         for block in range(start, stop, _POSITION_BLOCK):
             for tile in range(0, groups, lanes):
+                base = tile * entries * padded + row
+                for lane in range(lanes, offsets.size):
+                    offsets[lane] = base  # entry 0: a tile of less than eight lanes adds zeros
                 for position in range(block, min(block + _POSITION_BLOCK, stop)):
-                    selected = _any(indices, position, first + tile, lanes)
-                    if not selected:  # psum + 0 is psum: a psum is never -0
+                    if not _look_up(indices, position, first + tile, lanes, base, entries * padded, padded, offsets):
+                        continue  # psum + 0 is psum: a psum is never -0
+                    at = position * rows + row
+                    if in_one_go:
+                        add_tile(tables, offsets, psum, at, width)
                         continue
                     for leaf in range(leaves):
-                        for j in range(_LEAVES):
-                            lane = leaf * _LEAVES + j
-                            entry, group = np.int64(0), tile
-                            if lane < lanes:  # a tile of less than eight lanes adds entries 0
-                                group = tile + lane
-                                entry = np.int64(indices[position, first + group])
-                            offsets[j] = np.uint64((group * entries + entry) * rows + row)
-                        _add_leaves(
-                            flat_tables, offsets, scratch, np.uint64(leaf * width), np.uint64(width), sum_format
-                        )
+                        if sum_format.single:
+                            add_leaves(tables, offsets[leaf * LEAVES :], scratch, leaf * width, width)
+                        else:
+                            _add_leaves(tables, offsets[leaf * LEAVES :], scratch, leaf * width, width, sum_format)
                     _combine(scratch, leaves, width, sum_format)
-                    at = np.uint64(position * rows + row)
-                    _add_sum(flat_psum, at, scratch, np.uint64(width), subtract, sum_format)
+                    _add_sum(psum, np.uint64(at), scratch, np.uint64(used), subtract, sum_format)
 
 
 @njit(nogil=True, cache=True)
-def _any(indices: Indices, position: int, group: int, lanes: int) -> bool:
-    """Whether any index of the tile is not zero."""
-    seen = np.uint8(0)
+def _look_up(
+    indices: Indices,
+    position: int,
+    group: int,
+    lanes: int,
+    base: int,
+    table: int,
+    entry: int,
+    offsets: NDArray[np.int64],
+) -> bool:
+    """Write where each lane's entry starts; tables are `table` apart, entries `entry`. Return if any is not entry 0."""
+    seen = np.int64(0)
     for lane in range(lanes):
-        seen |= indices[position, group + lane]
+        index = np.int64(indices[position, group + lane])
+        seen |= index
+        offsets[lane] = base + lane * table + index * entry
     return bool(seen != 0)
 
 
 @njit(nogil=True, cache=True)
 def _add_leaves(
-    tables: Floats, offsets: NDArray[np.uint64], out: Floats, at: np.uint64, width: np.uint64, sum_format: Rounding
+    tables: Floats, offsets: NDArray[np.int64], out: Floats, at: int, width: int, sum_format: Rounding
 ) -> None:
-    """Sum eight table rows as a balanced tree into out[at : at + width]."""
-    a, b, c, d, e, f, g, h = (
-        offsets[0], offsets[1], offsets[2], offsets[3], offsets[4], offsets[5], offsets[6], offsets[7],
-    )  # fmt: skip
-    if sum_format.single:
-        for m in range(width):
-            out[at + m] = ((tables[a + m] + tables[b + m]) + (tables[c + m] + tables[d + m])) + (
-                (tables[e + m] + tables[f + m]) + (tables[g + m] + tables[h + m])
-            )
-        return
-    for m in range(width):
+    """Sum eight table rows as a balanced tree into out[at : at + width], rounding every sum."""
+    a, b, c, d = np.uint64(offsets[0]), np.uint64(offsets[1]), np.uint64(offsets[2]), np.uint64(offsets[3])
+    e, f, g, h = np.uint64(offsets[4]), np.uint64(offsets[5]), np.uint64(offsets[6]), np.uint64(offsets[7])
+    start = np.uint64(at)
+    for m in range(np.uint64(width)):
         ab = round_float(np.float32(tables[a + m] + tables[b + m]), sum_format)
         cd = round_float(np.float32(tables[c + m] + tables[d + m]), sum_format)
         ef = round_float(np.float32(tables[e + m] + tables[f + m]), sum_format)
         gh = round_float(np.float32(tables[g + m] + tables[h + m]), sum_format)
         abcd = round_float(np.float32(ab + cd), sum_format)
         efgh = round_float(np.float32(ef + gh), sum_format)
-        out[at + m] = round_float(np.float32(abcd + efgh), sum_format)
+        out[start + m] = round_float(np.float32(abcd + efgh), sum_format)
 
 
 @njit(nogil=True, cache=True)

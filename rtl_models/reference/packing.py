@@ -150,13 +150,14 @@ def _pack_points(
     out_height, out_width, _, kernel_width, stride, padding = geometry
     positions = out_height * out_width
     points = planes * padded
-    block = np.zeros((_BLOCK_GROUPS, channels), np.uint8)
+    block = np.empty((_BLOCK_GROUPS, channels), np.uint8)
     for tap in range(start, stop):
         r, s = tap // kernel_width, tap % kernel_width
         for first in range(0, indices.shape[1], _BLOCK_GROUPS):
             groups = min(_BLOCK_GROUPS, indices.shape[1] - first)
-            block[:] = 0
             for g in range(groups):
+                for c in range(channels):
+                    block[g, c] = np.uint8(0)
                 for j in range(k):
                     point = (first + g) * k + j
                     position = point % padded
