@@ -50,9 +50,13 @@ class BackwardEngine(Module):
         self._gradients = self._prefetch_gradients()
         self.account.add(self.process(self._run, "units").account)
 
+    def is_union(self, stream: Stream) -> bool:
+        """Whether the stream's sums serve every timestep: below the last layer, whose gradient is always the same."""
+        return stream.layer == self._context.last_layer - 1
+
     def steps(self, stream: Stream) -> int:
         """Steps of a stream: one for the union of all timesteps below the last layer, else every timestep."""
-        return 1 if stream.layer == self._context.last_layer - 1 else self._context.network.timesteps
+        return 1 if self.is_union(stream) else self._context.network.timesteps
 
     def tiles(self, layer: int) -> Iterator[tuple[int, int]]:
         """(number, channels) of the channel tiles of a layer's output."""
@@ -101,7 +105,7 @@ class BackwardEngine(Module):
     def _items(self, stream: Stream, step: int) -> BackwardItems:
         context, samples = self._context, stream.micro_batch.samples
         upper = context.network.layers[stream.layer + 1]
-        if self.steps(stream) == 1:
+        if self.is_union(stream):
             gradients = context.trace.gradients(stream.layer + 1, samples)
             masks = context.trace.masks(stream.layer, samples).max(axis=0)
         else:

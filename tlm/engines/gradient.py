@@ -34,7 +34,7 @@ class GradientUnit(Module):
         context = self._context
         for stream in self._engine.streams:
             self._fill_cycles = context.config.gradient_unit.latency_cycles
-            union = self._engine.steps(stream) == 1
+            union = self._engine.is_union(stream)
             if union:
                 yield from self._collect(process, stream)
             for step in range(context.network.timesteps):
