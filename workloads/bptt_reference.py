@@ -95,11 +95,12 @@ class _Arrays:
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         try:
-            loaded = np.load(path, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise InputError("not an .npz file", self.where, "a single array")
-            with loaded:
-                self._arrays: dict[str, NDArray[Any]] = {key: loaded[key] for key in loaded.files}
+            with path.open("rb") as file:
+                loaded = np.load(file, allow_pickle=False)
+                if not isinstance(loaded, np.lib.npyio.NpzFile):
+                    raise InputError("not an .npz file", self.where, "a single array")
+                with loaded:
+                    self._arrays: dict[str, NDArray[Any]] = {key: loaded[key] for key in loaded.files}
         except InputError:
             raise
         except FileNotFoundError as error:
