@@ -26,6 +26,9 @@ class State(StrEnum):
     BLOCKED = "blocked"
 
 
+_BUSY = State.BUSY  # looking up a member of an Enum is slow in Python 3.11
+
+
 class Interval(NamedTuple):
     """A maximal stretch of time in one state for one reason; `reason` is empty while busy."""
 
@@ -62,7 +65,7 @@ class Account:
         if now_ps != self._since_ps:
             self._book(now_ps)
         self.state = state
-        self.reason = "" if state is State.BUSY else reason
+        self.reason = "" if state is _BUSY else reason
         for engine in self._engines:
             engine.refresh()
 
@@ -92,7 +95,7 @@ class Account:
     def totals_ps(self) -> dict[tuple[State, str], int]:
         """Return picoseconds per (state, reason) from the start until now; they add up to `elapsed_ps`."""
         self.switch(self.state, self.reason)
-        busy = {(State.BUSY, ""): self._busy_ps} if self._busy_ps else {}
+        busy = {(_BUSY, ""): self._busy_ps} if self._busy_ps else {}
         return busy | self._totals
 
     def state_ps(self, state: State) -> int:
@@ -105,7 +108,7 @@ class Account:
         return self._env._now - self.start_ps
 
     def _book(self, now_ps: int) -> None:
-        if self.state is State.BUSY:
+        if self.state is _BUSY:
             self._busy_ps += now_ps - self._since_ps
         else:
             key = (self.state, self.reason)
@@ -161,8 +164,8 @@ class EngineAccount(Account):
         starved: str | None = None
         blocked: str | None = None
         for stage in self.stages:
-            if stage.state is State.BUSY:
-                return State.BUSY, ""
+            if stage.state is _BUSY:
+                return _BUSY, ""
             if stage.state is State.BLOCKED and stage.reason not in self._inside:
                 if blocked is None:
                     blocked = stage.reason

@@ -55,7 +55,7 @@ class TransportError(KernelError):
     """A transaction that came back with another response than OK."""
 
 
-class Deadlock(KernelError):  # noqa: N818 - the field's word
+class Deadlock(KernelError):
     """No event is left and processes still wait: time in ps, then one line per waiting process."""
 
     def __init__(self, now_ps: int, waits: tuple[str, ...]) -> None:
@@ -75,7 +75,7 @@ class Deadlock(KernelError):  # noqa: N818 - the field's word
         return f"deadlock at {self.now_ps} ps: " + "; ".join(self.waits)
 
 
-class TimeLimitExceeded(KernelError):  # noqa: N818 - says what happened, as TimeoutError does
+class TimeLimitExceeded(KernelError):
     """The simulation ran past its time limit: limit in ps, then one line per process still alive."""
 
     def __init__(self, limit_ps: int, activities: tuple[str, ...]) -> None:

@@ -19,6 +19,8 @@ Steps = Generator[Event, Any, Any]
 Body = Callable[["Process"], Steps]
 """A generator function that takes its own process."""
 
+_BUSY = State.BUSY  # looking up a member of an Enum is slow in Python 3.11
+
 
 def process_name(body: Body) -> str:
     """Return the name a process gets from its generator function."""
@@ -51,30 +53,31 @@ class Process(SimpyProcess):
 
         Raises TimeValueError if the duration is negative or not whole, ProcessError if another process calls it.
         """
-        if type(duration_ps) is not int or duration_ps < 0:
+        if type(duration_ps) is not int or duration_ps <= 0:
             duration_ps = whole_ps(duration_ps, f"work of {self.full_name}")
-        if not duration_ps:
-            return
+            if not duration_ps:
+                return
         # Written out instead of calling the account and SimPy's Timeout: this is the model's innermost loop.
-        env, account = self.env, self.account
+        env = self.env
         if env._active_proc is not self:
             raise ProcessError("work is called by another process", self.full_name)
+        account, timer, now_ps = self.account, self._timer, env._now
         before, because = account.state, account.reason
         if account.watched:
-            account.switch(State.BUSY)
+            account.switch(_BUSY)
         else:
-            if env._now != account._since_ps:
-                account._book(env._now)
-            account.state, account.reason = State.BUSY, ""
-        timer = self._timer
+            if now_ps != account._since_ps:
+                account._book(now_ps)
+            account.state, account.reason = _BUSY, ""
         timer.callbacks = []
-        heappush(env._queue, (env._now + duration_ps, NORMAL, next(env._eid), timer))
+        heappush(env._queue, (now_ps + duration_ps, NORMAL, next(env._eid), timer))
         yield timer
         if account.watched:
             account.switch(before, because)
         else:
-            account._busy_ps += env._now - account._since_ps
-            account._since_ps = env._now
+            now_ps = env._now
+            account._busy_ps += now_ps - account._since_ps
+            account._since_ps = now_ps
             account.state, account.reason = before, because
 
     def describe(self) -> str:

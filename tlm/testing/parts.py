@@ -13,7 +13,7 @@ Channel = TokenChannel[Any] | ByteChannel[Any] | Rendezvous[Any]
 """What can be driven and monitored."""
 
 
-class ScoreboardMismatch(AssertionError):  # noqa: N818 - reads as what happened
+class ScoreboardMismatch(AssertionError):
     """An item that was not the expected one: position, expected, received, time in ps."""
 
     def __init__(self, position: int, expected: object, received: object, now_ps: int) -> None:
