@@ -94,9 +94,7 @@ def _shown(deviation: Deviation | None) -> str:
 def _summary(mode: ModeVerdict) -> str:
     text = f"loss {_shown(mode.loss)}, logits {_shown(mode.logits)}"
     if mode.flipped_samples:
-        text += (
-            f", {mode.flipped_samples} samples with a flip: gradients there against the machine's own spikes and masks"
-        )
+        text += f"; samples with a flip: {mode.flipped_samples}, their gradients compared on the machine's own activity"
     if mode.nonfinite:
         text += f", {mode.nonfinite} stored values are not finite"
     return text
