@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from rtl_models.formats import BFLOAT16
 from workloads.network import Network, parse_network
 from workloads.record import Arithmetic, OptimiserConstants, StepRecord
 from workloads.trace_file import write_trace
 from workloads.training_step import initial_state, state_of, training_step
 
-ARITHMETIC = Arithmetic(k=3, lanes=2, micro_batch=2)
+# bfloat16 holds exponents far enough apart for binary32 sums to round, so that the order of additions shows
+ARITHMETIC = Arithmetic(value=BFLOAT16, k=3, lanes=4, micro_batch=2)
 RATES = OptimiserConstants(np.float32(0.1), np.float32(0.9), np.float32(0.0), 12, False)
 BATCH = 5
 CONV = {"conv": {"channels": 3, "kernel": [3, 3], "stride": 2, "padding": 1}}
@@ -46,7 +48,7 @@ def make_step(network: Network, arithmetic: Arithmetic = ARITHMETIC, seed: int =
 
 def write_small_trace(path: Path, **changes: Any) -> Path:
     """Write the trace of a step of the signed, directly coded network; `changes` replace parts of its record."""
-    record = make_step(small_network(signed=True, exponent=6), spread=6)
+    record = make_step(small_network(signed=True, exponent=6), spread=40)
     write_trace(replace(record, **changes), path)
     return path
 

@@ -67,14 +67,14 @@ class Reference:
         task = source.task(key.row, positions)
         sums = self._sums(task)
         nothing = np.zeros(0, np.float32)
-        if self._trace.skipped:  # the contract leaves the bits of a step with non-finite values open
-            return StreamExpectation(key, task, sums, nothing, nothing)
-        if self._network.layers[key.layer].spiking:
+        from_sums: Numbers = nothing
+        in_trace: Numbers = nothing
+        if self._trace.skipped:
+            pass  # the contract leaves the bits of a step with non-finite values open
+        elif self._network.layers[key.layer].spiking:
             from_sums, in_trace = self._potentials(key, decode(sums, self._sum), positions)
         elif key.block == 0:
             from_sums, in_trace = self._logits(key)
-        else:
-            from_sums, in_trace = nothing, nothing
         return StreamExpectation(key, task, sums, from_sums, in_trace)
 
     def _potentials(self, key: StreamKey, sums: Floats, positions: slice) -> tuple[Floats, Floats]:

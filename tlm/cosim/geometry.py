@@ -40,11 +40,6 @@ class StreamShape:
     work: LutWork
     blocks: tuple[slice, ...]
 
-    @property
-    def longest_block(self) -> int:
-        """Positions of the largest block."""
-        return max(block.stop - block.start for block in self.blocks)
-
 
 @dataclass(frozen=True)
 class StreamCount:

@@ -16,8 +16,8 @@ from tlm.cosim.stalls import Stalls, random_stalls, stream_rng
 from tlm.cosim.streams import StreamReader
 from tlm.cosim.windows import cut_window
 
-WINDOW_CYCLES = 1800
-"""Cycles by law of all windows together: about 3 s of MyHDL on two cores for a row of 16 lanes."""
+WINDOW_CYCLES = 1200
+"""Cycles by law after which no second windows are cut: some 5 s of MyHDL on two cores for a row of 16 lanes."""
 STALLED_SHARE = 0.25
 """Share of the streams under stalls when all are run."""
 _LEAST_CYCLES = 16

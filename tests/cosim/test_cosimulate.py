@@ -1,0 +1,242 @@
+"""Co-simulation of a small trace: both modes, every simulator, seeds, wrong rows, wrong traces."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtl_models.errors import InputError
+from rtl_models.simulators import available_simulators
+from tests.cosim.mutants import crossed_row, silent_row, slow_row
+from tests.cosim.traces import make_step, small_network
+from tlm.config import Config, load_config
+from tlm.cosim import CosimResult, cosimulate, everything, replay
+from tlm.cosim import run as run_module
+from tlm.cosim.geometry import StepGeometry
+from workloads.trace_file import open_trace, write_trace
+
+needs_verilator = pytest.mark.skipif(
+    "verilator" not in available_simulators() and not os.environ.get("CI"), reason="Verilator is not installed"
+)
+
+
+def counts(result: CosimResult) -> list[dict[str, Any]]:
+    return [vars(entry) for entry in result.comparisons]
+
+
+@pytest.fixture(scope="module")
+def sampled(trace_path: Path, config: Config) -> CosimResult:
+    """The default co-simulation."""
+    return cosimulate(trace_path, config, sample_streams=24)
+
+
+@needs_verilator
+def test_a_sample_covers_every_engine_and_layer_in_both_simulators(sampled: CosimResult) -> None:
+    assert sampled.passed
+    assert sampled.failure is None
+    assert sampled.simulators == ("verilator", "myhdl")
+    seen = {(entry.engine, entry.layer, entry.simulator) for entry in sampled.comparisons}
+    engines = ("forward", "weight_update")
+    assert seen == {(e, n, s) for e in engines for n in range(3) for s in ("verilator", "myhdl")}
+    for entry in sampled.comparisons:
+        assert 0 < entry.stalled_streams < entry.streams
+        assert entry.results > 0
+        assert entry.transfers > entry.results
+        assert entry.law_cycles == entry.measured_cycles > 0
+        assert entry.layer_name in ("conv1", "fc2", "fc3")
+    verilated = [entry for entry in sampled.comparisons if entry.simulator == "verilator"]
+    assert all(entry.trace_results > 0 for entry in verilated)
+
+
+@needs_verilator
+def test_the_row_is_proved_and_the_other_units_are_not_yet(sampled: CosimResult) -> None:
+    verdict = {unit.unit: unit.verdict for unit in sampled.units}
+    assert verdict.pop("lut_row") == "proved"
+    assert set(verdict.values()) == {"not yet"}
+    assert set(verdict) == {"backward_unit", "neuron_unit", "gradient_unit", "optimiser_unit", "transposition_unit"}
+
+
+@needs_verilator
+def test_the_result_is_plain_data(sampled: CosimResult) -> None:
+    plain = json.loads(json.dumps(sampled.to_dict()))
+    assert plain["passed"] is True
+    assert plain["network"] == "small"
+    assert plain["comparisons"][0]["difference_cycles"] == 0
+    assert plain["units"][0]["unit"] == "lut_row"
+    assert {count["engine"] for count in plain["available"]} == {"forward", "weight_update"}
+
+
+@needs_verilator
+def test_the_seed_decides_the_sample(trace_path: Path, config: Config) -> None:
+    first, again, other = (
+        cosimulate(trace_path, config, simulator="verilator", sample_seed=seed) for seed in (3, 3, 4)
+    )
+    assert counts(first) == counts(again)
+    assert counts(first) != counts(other)
+    assert other.passed
+
+
+@needs_verilator
+def test_all_runs_every_stream(trace_path: Path, config: Config) -> None:
+    seen: list[tuple[int, int]] = []
+    result = cosimulate(trace_path, config, "all", "verilator", progress=lambda done, total: seen.append((done, total)))
+    assert result.passed
+    for entry, count in zip(result.comparisons, result.available, strict=True):
+        assert entry.streams == count["streams"]
+        assert entry.tiles == count["tiles"]
+        assert entry.results == count["results"]
+    assert seen[-1][0] == seen[-1][1] == sum(count["cycles"] for count in result.available)
+
+
+@needs_verilator
+def test_processes_give_the_same_counts(trace_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = cosimulate(trace_path, config, "all", "verilator")
+    monkeypatch.setattr(everything, "SMALL_CYCLES", 0)
+    monkeypatch.setattr(everything, "JOB_CYCLES", 1500)
+    monkeypatch.setattr(everything, "MOST_BEATS", 100)
+    with open_trace(trace_path) as trace:
+        assert len(everything.cut_jobs(StepGeometry(trace.network, config, trace.batch))) > 5
+    assert counts(cosimulate(trace_path, config, "all", "verilator")) == counts(alone)
+
+
+@needs_verilator
+def test_zero_tiles_may_be_left_out(tmp_path: Path, config: Config) -> None:
+    write_trace(make_step(small_network("spikes")), tmp_path / "trace")
+    lut = config.lut.model_copy(update={"skip_zero_tiles": True})
+    depth = config.forward_engine.model_copy(update={"accumulator_depth": 1})
+    changed = config.model_copy(update={"lut": lut, "forward_engine": depth})
+    result = cosimulate(tmp_path / "trace", changed, "all", "verilator")
+    assert result.passed
+    assert result.total("tiles") < sum(count["tiles"] for count in result.available)
+
+
+@needs_verilator
+@pytest.mark.parametrize("mode", ["sample", "all"])
+def test_wrong_bits_end_the_run_and_are_replayed(mode: str, trace_path: Path, config: Config, tmp_path: Path) -> None:
+    result = cosimulate(trace_path, config, mode, "verilator", out=tmp_path, row_unit=crossed_row)
+    assert not result.passed
+    failure = result.failure
+    assert failure is not None
+    assert failure.difference.startswith("result ")
+    assert failure.tile_file is not None
+    assert [path.name for path in tmp_path.iterdir()] == [Path(failure.tile_file).name]
+    assert sum(entry.mismatched_results > 0 for entry in result.comparisons) == 1
+    assert result.total("mismatched_bits") > 0
+    assert result.total("mismatched_transfers") == 0
+    assert result.units[0].verdict == "refuted"
+    again = replay(failure.tile_file, row_unit=crossed_row)
+    assert str(again.difference) == failure.difference == again.tile.seen
+    assert replay(failure.tile_file).passed
+
+
+def test_wrong_cycles_end_the_run_and_are_replayed(trace_path: Path, config: Config, tmp_path: Path) -> None:
+    result = cosimulate(trace_path, config, simulator="myhdl", out=tmp_path, row_unit=slow_row)
+    failure = result.failure
+    assert failure is not None
+    assert "cycle by the law" in failure.difference
+    assert "window" in failure.stream
+    assert result.total("mismatched_results") == 0
+    assert result.total("mismatched_transfers") > 0
+    again = replay(str(failure.tile_file), "myhdl", tmp_path / "wave.vcd", row_unit=slow_row)
+    assert str(again.difference) == failure.difference
+    assert not again.reference_changed
+    assert not again.law_changed
+    assert "$enddefinitions" in (tmp_path / "wave.vcd").read_text()
+
+
+@needs_verilator
+def test_a_row_that_never_sends_is_a_failure(trace_path: Path, config: Config, tmp_path: Path) -> None:
+    result = cosimulate(trace_path, config, simulator="verilator", out=tmp_path, row_unit=silent_row)
+    assert result.failure is not None
+    assert "no transfer since cycle" in result.failure.difference
+    assert "out (0 of" in result.failure.difference
+    again = replay(str(result.failure.tile_file), row_unit=silent_row)
+    assert again.difference is not None
+    assert "out (0 of" in str(again.difference)
+
+
+@needs_verilator
+def test_a_trace_that_holds_other_gradients_is_a_failure(tmp_path: Path, config: Config) -> None:
+    record = make_step(small_network(signed=True, exponent=6))
+    layer = record.layers[2]
+    changed = replace(layer, weight_gradient=np.nextafter(layer.weight_gradient, np.float32(1)))
+    write_trace(replace(record, layers=(*record.layers[:2], changed)), tmp_path / "trace")
+    result = cosimulate(tmp_path / "trace", config, simulator="verilator", out=tmp_path)
+    assert result.failure is not None
+    assert result.failure.stream.startswith("weight_update layer 2")
+    assert "in the trace" in result.failure.difference
+    assert result.total("mismatched_trace_results") > 0
+    assert replay(str(result.failure.tile_file)).passed  # the row itself is right
+
+
+@needs_verilator
+def test_a_skipped_step_is_not_compared_with_its_trace(tmp_path: Path, config: Config) -> None:
+    record = make_step(small_network(signed=True, exponent=6))
+    write_trace(replace(record, skipped=True), tmp_path / "trace")
+    result = cosimulate(tmp_path / "trace", config, simulator="verilator")
+    assert result.passed
+    assert result.total("trace_results") == 0
+    assert result.notes == [
+        "the step held non-finite values, whose bits are unspecified: nothing is compared with the trace"
+    ]
+
+
+def test_without_verilator_myhdl_runs_alone(trace_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "available_simulators", lambda: ("myhdl",))
+    result = cosimulate(trace_path, config)
+    assert result.passed
+    assert result.simulators == ("myhdl",)
+    assert result.notes == ["Verilator is not installed: MyHDL alone runs short windows of the sampled streams"]
+    assert result.total("trace_results") > 0
+    with pytest.raises(
+        InputError, match=r"all tiles need Verilator, .* about 0\.0 h\), got 'auto', allowed: verilator, m"
+    ):
+        cosimulate(trace_path, config, "all")
+
+
+def test_all_in_myhdl_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Config) -> None:
+    monkeypatch.setattr(run_module, "run_everything", lambda *_: run_module.Outcome())
+    path = tmp_path / "trace"
+    write_trace(make_step(small_network("spikes")), path)
+    result = cosimulate(path, config, "all", "myhdl")
+    assert result.notes == ["all tiles through MyHDL take about 0.0 h on one core"]
+    assert not result.passed  # nothing was compared
+    assert result.units[0].reason == "no free-running stream was compared"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"mode": "some"}, r"^cosim: unknown mode, got 'some', allowed: sample, all$"),
+        ({"simulator": "spice"}, r"^simulator: unknown simulator, got 'spice', allowed: auto, verilator, myhdl$"),
+        ({"sample_streams": 0}, r"^cosim: number of streams in the sample, got 0, allowed: 1 or more$"),
+        ({"sample_seed": -1}, r"^cosim: sample seed: wrong value, got -1, allowed: a whole number >= 0$"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, Any], words: str, trace_path: Path, config: Config) -> None:
+    with pytest.raises(InputError, match=words):
+        cosimulate(trace_path, config, **arguments)
+
+
+def test_a_missing_simulator_asked_for_by_name(
+    trace_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(InputError, match=r"^simulator: simulator not found \(verilator and g\+\+ must be installed"):
+        cosimulate(trace_path, config, simulator="verilator")
+
+
+def test_a_configuration_of_another_arithmetic(trace_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^config: arithmetic.micro_batch: differs from .*, got 8, allowed: 2$"):
+        cosimulate(trace_path, load_config("h2learn"))
+
+
+def test_no_trace(tmp_path: Path, config: Config) -> None:
+    with pytest.raises(InputError, match="cannot read the trace"):
+        cosimulate(tmp_path / "none", config)
