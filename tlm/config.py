@@ -69,8 +69,21 @@ class BackwardEngineConfig(_Table):
 class VectorUnitConfig(_Table):
     """A pipelined vector unit: `width` elements a cycle, the first result after `latency_cycles`."""
 
-    width: Positive
-    latency_cycles: Positive
+    width: Positive = 64
+    latency_cycles: Positive = 12
+
+
+class NeuronUnitConfig(VectorUnitConfig):
+    """The neuron unit: a multiply, an add and two compares."""
+
+    latency_cycles: Positive = 8
+
+
+class TranspositionUnitConfig(VectorUnitConfig):
+    """The transposition unit: `width` spike bits a cycle."""
+
+    width: Positive = 1024
+    latency_cycles: Positive = 2
 
 
 class BuffersConfig(_Table):
@@ -119,10 +132,10 @@ class Config(_Table):
     forward_engine: LutEngineConfig = LutEngineConfig()
     weight_update_engine: LutEngineConfig = LutEngineConfig()
     backward_engine: BackwardEngineConfig = BackwardEngineConfig()
-    neuron_unit: VectorUnitConfig = VectorUnitConfig(width=64, latency_cycles=8)
-    gradient_unit: VectorUnitConfig = VectorUnitConfig(width=64, latency_cycles=12)
-    optimiser_unit: VectorUnitConfig = VectorUnitConfig(width=64, latency_cycles=12)
-    transposition_unit: VectorUnitConfig = VectorUnitConfig(width=1024, latency_cycles=2)
+    neuron_unit: NeuronUnitConfig = NeuronUnitConfig()
+    gradient_unit: VectorUnitConfig = VectorUnitConfig()
+    optimiser_unit: VectorUnitConfig = VectorUnitConfig()
+    transposition_unit: TranspositionUnitConfig = TranspositionUnitConfig()
     buffers: BuffersConfig = BuffersConfig()
     dma: DmaConfig = DmaConfig()
     dram: DramConfig = DramConfig()
@@ -204,7 +217,7 @@ def _read_file(name: str) -> str:
 def _parse_yaml(text: str, where: str) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"not valid YAML ({error})", where) from error
     if raw is None:
         return {}
@@ -240,9 +253,10 @@ def _input_error(error: ValidationError, where: str) -> InputError:
         return InputError("unknown key", place, path[-1], ", ".join(_keys_at(path[:-1])))
     if problem["type"] == "value_error":
         return InputError(str(problem["ctx"]["error"]), place)
-    if problem["type"] == "missing":
-        return InputError("missing key", place)
-    return InputError("wrong value", place, problem["input"], _allowed(problem["msg"]))
+    got = "nothing" if problem["input"] is None else problem["input"]
+    if problem["type"] == "model_type":
+        return InputError("must be a table of keys", place, got, ", ".join(_keys_at(path)))
+    return InputError("wrong value", place, got, _allowed(problem["msg"]))
 
 
 def _keys_at(path: list[str]) -> list[str]:
