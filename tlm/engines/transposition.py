@@ -19,15 +19,18 @@ class TranspositionUnit(Module):
         self.account = EngineAccount(self.env, self.name)
         self._room: list[TokenChannel[None]] = [TokenChannel(f"room{array}", self, 2) for array in range(arrays)]
         self._ready: list[TokenChannel[None]] = [TokenChannel(f"ready{array}", self, 2) for array in range(arrays)]
-        self._requests: TokenChannel[tuple[int, int]] = TokenChannel("requests", self, 2 * arrays)
+        self._requests: TokenChannel[tuple[int, int, bool]] = TokenChannel("requests", self, 2 * arrays)
         self._unit = context.config.transposition_unit
         self._clock = context.clock
         self.account.add(self.process(self._serve, "serve", daemon=True).account)
 
-    def request(self, array: int, bits: int) -> Steps:
-        """Ask for one tile's indices, `bits` spike bits, for `array`; wait for room first."""
+    def request(self, array: int, bits: int, fill: bool = False) -> Steps:
+        """Ask for one tile's indices, `bits` spike bits, for `array`; wait for room first.
+
+        With `fill`, the first tile of a layer, the unit's latency comes on top.
+        """
         yield from self._room[array].put(None, "indices in use")
-        yield from self._requests.put((array, bits), TRANSPOSITION)
+        yield from self._requests.put((array, bits, fill), TRANSPOSITION)
 
     def take(self, array: int) -> Steps:
         """Take the oldest transposed tile of `array`; wait (starved) until it is there."""
@@ -35,8 +38,8 @@ class TranspositionUnit(Module):
         yield from self._room[array].get()
 
     def _serve(self, process: Process) -> Steps:
-        yield from process.work(self._clock.to_ps(self._unit.latency_cycles))
         while True:
-            array, bits = yield from self._requests.get("spikes")
-            yield from process.work(self._clock.to_ps(-(-bits // self._unit.width)))
+            array, bits, fill = yield from self._requests.get("spikes")
+            cycles = -(-bits // self._unit.width) + (self._unit.latency_cycles if fill else 0)
+            yield from process.work(self._clock.to_ps(cycles))
             yield from self._ready[array].put(None)

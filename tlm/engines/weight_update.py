@@ -66,13 +66,11 @@ class WeightUpdateEngine(Module):
         yield
 
     def end(self, array: int, stream: Stream) -> Steps:
-        """The stream is over when its last array is through; the last micro-batch's sums go to the optimiser."""
+        """Give up what skipped tiles have not used; the stream is over when its last array is through."""
+        self._spilled[array].finish(stream)
         self._arrays_in[stream] -= 1
         if not self._arrays_in[stream]:
-            context = self._context
-            if stream.micro_batch is context.batches[-1]:
-                context.progress.of("weight_gradients", stream.layer).advance(1)
-            context.order.leave(stream)
+            self._context.order.leave(stream)
         return
         yield
 
@@ -108,14 +106,15 @@ class WeightUpdateEngine(Module):
         for stream, plan in self.plans.items():
             yield from context.order.enter(stream)
             for job in plan.of_array(array):
-                for tile in job.tiles:
+                for number, tile in enumerate(job.tiles):
                     level = self._planes_needed(stream, tile)
                     yield from self._spilled[array].wait_for_spikes(stream, job, level)
                     bits = job.position_count * arithmetic.k * arithmetic.lanes
-                    yield from self.transposition.request(array, bits)
+                    first = job is plan.jobs[0] and number == 0
+                    yield from self.transposition.request(array, bits, fill=first)
 
     def _store(self, array: LutArray) -> Steps:
-        """Write sums that do not stay on the chip back to DRAM, job by job."""
+        """Write sums that do not stay on the chip back to DRAM, job by job; after the last one they are complete."""
         context = self._context
         width = context.config.contract.sum.width_bytes
         for stream, plan in self.plans.items():
@@ -127,6 +126,8 @@ class WeightUpdateEngine(Module):
                 yield from context.spill("weight_gradients", stream.layer, context.batches[0], offset, length)
                 stored = context.progress.of("stored_jobs", stream.layer, stream.micro_batch.index)
                 stored.advance(stored.level + 1)
+                if stream.micro_batch is context.batches[-1] and stored.level == len(plan.jobs):
+                    context.progress.of("weight_gradients", stream.layer).advance(1)
 
 
 class ArrayReads(Module):
@@ -136,10 +137,12 @@ class ArrayReads(Module):
         super().__init__(f"reads{array}", parent)
         self._context = context
         self._groups: dict[tuple[str, Stream, LutJob, int], int] = {}
+        self._ends: dict[tuple[str, Stream], int] = {}
         items: dict[str, list[Descriptor]] = {"weight_gradients": [], "gradients": [], "spikes": []}
         for stream, plan in plans.items():
             for job in plan.of_array(array):
                 self._plan_job(items, plans, stream, job)
+            self._ends |= {(tensor, stream): len(planned) for tensor, planned in items.items()}
         self._reads = {
             tensor: Prefetch(tensor, self, context.dma[f"update_{tensor}"], list_of_items, 2)
             for tensor, list_of_items in items.items()
@@ -151,6 +154,11 @@ class ArrayReads(Module):
         if group is not None:
             self._reads[tensor].release(0, group)
             yield from self._reads[tensor].loaded.wait_for(group + 1, DRAM_READ)
+
+    def finish(self, stream: Stream) -> None:
+        """Free whatever was read for a stream; where tiles are skipped nobody may have waited for its last parts."""
+        for tensor, reads in self._reads.items():
+            reads.release(0, self._ends[tensor, stream])
 
     def wait_for_spikes(self, stream: Stream, job: LutJob, planes: int) -> Steps:
         """Wait until the spikes of the first `planes` planes, last timestep first, are on the chip."""
