@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from tlm.engines.backward_law import BackwardUnits
 from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, backward_streams
-from tlm.kernel.account import EngineAccount
+from tlm.kernel.account import FINISHED, EngineAccount
 from tlm.kernel.byte_channel import ByteChannel
+from tlm.kernel.channel import TokenChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
 from tlm.schedule.backward_items import BackwardItems, backward_items
 
 SUMS_ROOM = "room for sums"
+_ANY_NUMBER = 1 << 30  # blocks under way and made: bounded by the room in the output buffer
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,15 @@ class BackwardEngine(Module):
         self._units = BackwardUnits(context.config.backward_engine)
         # Half of the output buffer's bytes may be one block, so that the next one is made while it is drained.
         self._block_bytes = context.config.buffers.output_bytes // 2
-        self.results: ByteChannel[SumBlock] = ByteChannel("sums", self, context.config.buffers.output_bytes)
+        self.room: ByteChannel[None] = ByteChannel("room", self, context.config.buffers.output_bytes)
+        self.results: TokenChannel[SumBlock] = TokenChannel("sums", self, _ANY_NUMBER)
+        self._under_way: TokenChannel[int] = TokenChannel("under_way", self, _ANY_NUMBER)
         self._weight_groups: dict[tuple[Stream, int, int], int] = {}
         self._gradient_groups: dict[tuple[Stream, int, int], int] = {}
         self._weights = self._prefetch_weights()
         self._gradients = self._prefetch_gradients()
         self.account.add(self.process(self._run, "units").account)
+        self.account.add(self.process(self._compute, "lanes", daemon=True).account)
 
     def is_union(self, stream: Stream) -> bool:
         """Whether the stream's sums serve every timestep: below the last layer, whose gradient is always the same."""
@@ -92,12 +97,19 @@ class BackwardEngine(Module):
             for first in range(0, positions, size):
                 count = min(size, positions - first)
                 start = sample * positions + first
+                yield from self.room.put(None, count * channels * width, SUMS_ROOM)
                 dispatched, completed = self._units.run(*items.work(tile, start, start + count), self._now_cycles())
                 completed_ps = max(completed_ps, context.clock.to_ps(completed))
-                block = SumBlock(step, sample, count, channels, context.clock.to_ps(completed))
-                yield from self.results.put(block, count * channels * width, SUMS_ROOM)
+                yield from self.results.put(SumBlock(step, sample, count, channels, context.clock.to_ps(completed)))
+                yield from self._under_way.put(context.clock.to_ps(completed))
                 yield from process.work(max(0, context.clock.to_ps(dispatched) - self.simulation.now_ps))
         return completed_ps
+
+    def _compute(self, process: Process) -> Steps:
+        """Be busy until the last sum under way is made: the units work on while new items are waited for."""
+        while True:
+            completed_ps = yield from self._under_way.get(FINISHED)
+            yield from process.work(max(0, completed_ps - self.simulation.now_ps))
 
     def _now_cycles(self) -> int:
         return self._context.clock.to_cycles(self.simulation.now_ps, "ceil")

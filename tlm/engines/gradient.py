@@ -56,6 +56,7 @@ class GradientUnit(Module):
             block = yield from self._next_block(process)
             elements = block.positions * block.channels
             yield from self._elements(process, stream, elements)
+            yield from self._free_room()
             left -= elements
 
     def _collect(self, process: Process, stream: Stream) -> Steps:
@@ -63,15 +64,18 @@ class GradientUnit(Module):
         left = self._elements_per_step(stream)
         while left:
             block = yield from self._next_block(process)
+            yield from self._free_room()
             left -= block.positions * block.channels
 
     def _next_block(self, process: Process) -> Steps:
-        lease = yield from self._engine.results.hold(BACKWARD_SUMS)
-        block: SumBlock = lease.item
+        block: SumBlock = yield from self._engine.results.get(BACKWARD_SUMS)
         with process.account.during(State.STARVED, BACKWARD_SUMS):
             yield self.simulation.timeout(max(0, block.ready_ps - self.simulation.now_ps))
-        lease.release()
         return block
+
+    def _free_room(self) -> Steps:
+        """Give the oldest block's room in the output buffer back."""
+        yield from self._engine.room.get()
 
     def _elements(self, process: Process, stream: Stream, count: int) -> Steps:
         context = self._context
