@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rtl_models.errors import InputError
+from rtl_models.simulators import simulator_by_name
 from tlm.config import Config, load_config
 from tlm.cosim import config_for_trace, cosimulate
 from tlm.report.plots import write_plots
 from tlm.report.result import build_result, write_json
 from tlm.report.timeline import timeline
+from tlm.schedule.placement import place
 from tlm.simulation import simulate
 from workloads.network import Network, list_networks, load_network
 from workloads.trace_file import open_trace
@@ -50,6 +53,8 @@ def run_job(job: Job, out: Path, command: str = "", report: Report = lambda phas
     mistake, SimulatorError where a simulator cannot be built, Deadlock where buffers are too small for the pipeline.
     """
     network = _network(job)
+    if job.cosim != NO_COSIM and job.simulator != "auto":
+        simulator_by_name(job.simulator)
     with _result_folder(out):
         if network is not None:
             config = load_config(job.config or "h2learn", job.overrides)
@@ -67,7 +72,9 @@ def _network(job: Job) -> Network | None:
     """The network to train, or None where the target is a trace."""
     if job.target in list_networks() or Path(job.target).suffix in _NETWORK_SUFFIXES:
         network = load_network(job.target)
-        _settings(job, network, load_config(job.config or "h2learn", job.overrides)).check()
+        config = load_config(job.config or "h2learn", job.overrides)
+        _settings(job, network, config).check()
+        place(network, job.batch, config)
         return network
     if not Path(job.target).exists():
         allowed = f"{', '.join(list_networks())}, a network file (.yaml) or a trace file"
@@ -94,7 +101,7 @@ def _train(job: Job, network: Network, config: Config, trace: Path, report: Repo
         "steps": settings.steps,
         "batch": job.batch,
         "seed": job.seed,
-        "loss": last.loss,
+        "loss": last.loss if math.isfinite(last.loss) else None,
         "held_out_accuracy": last.held_out_accuracy,
         "skipped_steps": result.progress.skipped_steps,
         "seconds": result.progress.seconds,

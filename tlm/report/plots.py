@@ -64,7 +64,7 @@ def engines_figure(result: SimulationResult, title: str) -> Figure:
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_xlabel(f"share of the training step ({result.cycles:,} cycles)")
-    axes.set_title(f"Where time went: {title}")
+    axes.set_title(f"Where time went: {title}", parse_math=False)
     handles = [Patch(color=BUSY), Patch(color=BLOCKED[0]), Patch(color=STARVED[1])]
     labels = ["busy", "blocked: no room for results", "starved: waits for work"]
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
@@ -79,7 +79,7 @@ def streams_figure(result: SimulationResult, network: Network, title: str) -> Fi
     engines = ["forward", "backward", "weight_update"]
     for span in result.spans:
         start, length = span.start_ps / 1e6, (span.end_ps - span.start_ps) / 1e6
-        # micro-batches take turns between two lanes, because streams of neighbours may overlap
+        # layers take turns between two lanes, because streams of neighbours may overlap
         row = engines.index(span.stream.engine) + 0.2 * (2 * (span.stream.layer % 2) - 1)
         colour = LAYERS[span.stream.layer % len(LAYERS)]
         axes.barh(row, length, left=start, height=0.36, color=colour, edgecolor="white", linewidth=0.5)
@@ -90,7 +90,7 @@ def streams_figure(result: SimulationResult, network: Network, title: str) -> Fi
     axes.invert_yaxis()
     axes.set_xlim(0, result.time_ps / 1e6)
     axes.set_xlabel("time in microseconds")
-    axes.set_title(f"When the streams ran (numbers: micro-batch): {title}")
+    axes.set_title(f"When the streams ran (numbers: micro-batch): {title}", parse_math=False)
     handles = [Patch(color=LAYERS[i % len(LAYERS)]) for i in range(len(network.layers))]
     labels = [layer.name for layer in network.layers]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(8, len(labels)), frameon=False)
@@ -113,7 +113,7 @@ def dram_figure(result: SimulationResult, title: str) -> Figure:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("KiB in one training step")
-    axes.set_title(f"DRAM traffic: {title}")
+    axes.set_title(f"DRAM traffic: {title}", parse_math=False)
     axes.legend(frameon=False, loc="lower right")
     _bare(axes)
     return figure
@@ -141,7 +141,7 @@ def sparsity_figure(content: dict[str, Any], title: str) -> Figure:
     axes.set_xticks(range(len(names)), names)
     axes.set_ylim(0, 1.1)
     axes.set_ylabel("share")
-    axes.set_title(f"Sparsity that this step really had: {title}")
+    axes.set_title(f"Sparsity that this step really had: {title}", parse_math=False)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     _bare(axes)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -13,8 +14,8 @@ def print_summary(content: dict[str, Any], console: Console) -> None:
     network, time = content["network"], content["time"]
     provisional = " (provisional)" if content["provisional"] else ""
     console.print(
-        f"[bold]{network['name']}[/], step {network['step']}: batch {network['batch']}, "
-        f"{network['timesteps']} timesteps, on [bold]{content['config']['name']}[/]{provisional}"
+        f"[bold]{escape(network['name'])}[/], step {network['step']}: batch {network['batch']}, "
+        f"{network['timesteps']} timesteps, on [bold]{escape(content['config']['name'])}[/]{provisional}"
     )
     frequency_mhz = 1e6 / time["clock_period_ps"]
     console.print(
@@ -32,9 +33,10 @@ def print_summary(content: dict[str, Any], console: Console) -> None:
 
 def _print_training(training: dict[str, Any], console: Console) -> None:
     accuracy = training["held_out_accuracy"]
+    loss = "not finite" if training["loss"] is None else f"{training['loss']:.3f}"
     console.print(
         f"trained {training['steps']} steps on {training['dataset']}: held-out accuracy [bold]{accuracy:.1%}[/], "
-        f"loss {training['loss']:.3f}, seed {training['seed']}"
+        f"loss {loss}, seed {training['seed']}"
     )
 
 
@@ -69,7 +71,7 @@ def _print_cosim(cosim: dict[str, Any] | None, console: Console) -> None:
         console.print("co-simulation: not run (--cosim none); no cycle law is proved by this run")
         return
     for line in cosim["notes"]:
-        console.print(line)
+        console.print(escape(line))
     totals = {key: sum(entry[key] for entry in cosim["comparisons"]) for key in ("tiles", "results", "transfers")}
     wrong_bits = sum(entry["mismatched_bits"] for entry in cosim["comparisons"])
     wrong_cycles = sum(entry["mismatched_transfers"] for entry in cosim["comparisons"])

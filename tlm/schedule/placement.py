@@ -67,7 +67,7 @@ def place(network: Network, batch: int, config: Config) -> Placement:
     Raises InputError if the output buffer, or the staging of weights, is too small for one tile.
     """
     samples = min(batch, config.arithmetic.micro_batch)
-    _check_output_buffer(config)
+    _check_output_buffer(network, config)
     tensors = {(t.stream, t.layer): t for t in _tensors(network, samples, config)}
     buffers = config.buffers
     capacity = {
@@ -114,16 +114,18 @@ def _tensors(network: Network, samples: int, config: Config) -> Iterator[Tensor]
         yield Tensor("gradients", layer, "gradients", -(-bits // 8) + bits * value_bytes, flight)
 
 
-def _check_output_buffer(config: Config) -> None:
-    engine = config.forward_engine
-    least = engine.arrays * engine.rows * engine.accumulator_depth * config.contract.sum.width_bytes
-    if config.buffers.output_bytes < least:
-        raise InputError(
-            "the output buffer is smaller than one tile of every forward array",
-            "buffers.output_bytes",
-            config.buffers.output_bytes,
-            f"at least {least}",
-        )
+def _check_output_buffer(network: Network, config: Config) -> None:
+    """One job of every forward array must have room, and the backward sums of one position of a channel tile."""
+    engine, width = config.forward_engine, config.contract.sum.width_bytes
+    channels = max(layer.out_channels for layer in network.layers[:-1])
+    forward = engine.arrays * engine.rows * engine.accumulator_depth * width
+    backward = min(config.backward_engine.channel_tile, channels) * width
+    for least, what in ((forward, "one tile of every forward array"), (backward, "one channel tile of backward sums")):
+        if config.buffers.output_bytes < least:
+            got = config.buffers.output_bytes
+            raise InputError(
+                f"the output buffer is smaller than {what}", "buffers.output_bytes", got, f"at least {least}"
+            )
 
 
 def _staging_bytes(network: Network, config: Config) -> int:
