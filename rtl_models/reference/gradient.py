@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtl_models.formats import FloatFormat, round_to
-from rtl_models.reference.rounding import Rounding, round_float, round_product, rounding
+from rtl_models.reference.rounding import Rounding, round_float, round_product, round_sum, rounding
 from rtl_models.reference.threads import run_parts, split
 
 Floats = NDArray[np.float32]
@@ -30,7 +30,7 @@ def gradient_unit(
     h = +0 if s, else round_sum(alpha du_next); du = round_value(round_sum(g + h)); du_next = +0 at t = T.
     `constants` are alpha, beta.
     """
-    gradients = np.empty(potentials.shape, np.float32)
+    gradients = np.zeros(potentials.shape, np.float32)
     parts = split(potentials.shape[1], _LEAST_NEURONS)
     arguments = (sums, potentials, spikes, masks, gradients, constants, rounding(value), rounding(total))
     run_parts(_gradients, parts, *arguments)
@@ -89,13 +89,14 @@ def _gradients(
         row = sums[min(t, sums.shape[0] - 1)]
         after = min(t + 1, last)
         for i in range(start, stop):
-            following = gradients[after, i] if t < last else np.float32(0.0)
-            leak = round_product(alpha, potentials[t, i], total)
-            r = round_float(np.float32(leak * following), total)
-            ds = round_float(np.float32(row[i] - r), total)
-            g = round_product(beta, ds, total) if masks[t, i] else np.float32(0.0)
-            h = np.float32(0.0) if spikes[t, i] else round_product(alpha, following, total)
-            gradients[t, i] = round_float(round_float(np.float32(g + h), total), value)
+            later = gradients[after, i]
+            following = later if t < last else np.float32(0.0)
+            r = round_sum(np.float32(round_product(alpha, potentials[t, i], total) * following), total)
+            through = round_product(beta, round_sum(np.float32(row[i] - r), total), total)
+            kept = round_product(alpha, following, total)
+            g = through if masks[t, i] else np.float32(0.0)
+            h = np.float32(0.0) if spikes[t, i] else kept
+            gradients[t, i] = round_float(round_sum(np.float32(g + h), total), value)
 
 
 @njit(nogil=True, cache=True)
@@ -103,5 +104,5 @@ def _sum_over_time(gradients: Floats, sums: Floats, value: Rounding, total: Roun
     for i in range(start, stop):
         a = np.float32(0.0)
         for t in range(gradients.shape[0] - 1, -1, -1):
-            a = round_float(np.float32(a + gradients[t, i]), total)
+            a = round_sum(np.float32(a + gradients[t, i]), total)
         sums[i] = round_float(a, value)

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtl_models.formats import FloatFormat
-from rtl_models.reference.rounding import Rounding, round_float, round_product, rounding
+from rtl_models.reference.rounding import Rounding, round_float, round_product, round_sum, rounding
 from rtl_models.reference.threads import run_parts, split
 
 Floats = NDArray[np.float32]
@@ -28,7 +28,7 @@ def neuron(
     s = u > threshold; f = low < u < high. `constants` are alpha, threshold, low, high.
     """
     shape = (timesteps, sums.shape[1])
-    potentials, spikes, masks = np.empty(shape, np.float32), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    potentials, spikes, masks = np.zeros(shape, np.float32), np.zeros(shape, np.uint8), np.empty(shape, np.uint8)
     parts = split(shape[1], _LEAST_NEURONS)
     run_parts(_fire, parts, sums, potentials, spikes, masks, constants, rounding(value), rounding(total))
     return potentials, spikes, masks
@@ -51,10 +51,9 @@ def _fire(
         x = sums[min(t, sums.shape[0] - 1)]
         before = max(t - 1, 0)
         for i in range(start, stop):
-            p = np.float32(0.0)
-            if t > 0 and spikes[before, i] == 0:
-                p = round_product(alpha, potentials[before, i], total)
-            u = round_float(round_float(np.float32(p + x[i]), total), value)
+            leak = round_product(alpha, potentials[before, i], total)
+            p = leak if t > 0 and spikes[before, i] == 0 else np.float32(0.0)
+            u = round_float(round_sum(np.float32(p + x[i]), total), value)
             potentials[t, i] = u
             spikes[t, i] = u > threshold
             masks[t, i] = low < u and u < high

@@ -78,6 +78,14 @@ def round_float(x: np.float32, r: Rounding) -> np.float32:
 
 
 @njit(nogil=True, cache=True)
+def round_sum(x: np.float32, r: Rounding) -> np.float32:
+    """Round a binary32 result to the sum format `r`; where sums are binary32 it already is (a NaN as it came)."""
+    if r.single:
+        return x
+    return np.float32(round_float(x, r))
+
+
+@njit(nogil=True, cache=True)
 def round_product(a: np.float32, b: np.float32, r: Rounding) -> np.float32:
     """Return the product of a binary32 constant and a value, rounded once to the sum format `r`."""
     if r.single:
