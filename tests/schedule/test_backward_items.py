@@ -1,0 +1,76 @@
+"""Work items of the backward engine against a count by loops over the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tlm.config import BackwardEngineConfig
+from tlm.schedule.backward_items import backward_items, count_by_tile
+from workloads.network import Layer
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Layer:
+    rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    height, width = draw(st.integers(rows, 5)), draw(st.integers(columns, 5))
+    channels, out = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    return Layer(
+        "upper",
+        height,
+        width,
+        channels,
+        out,
+        rows,
+        columns,
+        draw(st.integers(1, 3)),
+        draw(st.integers(0, 2)),
+        False,
+        True,
+    )
+
+
+@settings(max_examples=60)
+@given(layers(), st.integers(0, 2**32), st.integers(1, 4), st.booleans(), st.booleans())
+def test_items_equal_the_definition(layer: Layer, seed: int, tile: int, skip_zero: bool, skip_inactive: bool) -> None:
+    rng = np.random.default_rng(seed)
+    samples = 2
+    gradients = rng.normal(size=(samples, layer.out_height, layer.out_width, layer.out_channels)).astype(np.float32)
+    gradients *= rng.random(gradients.shape) < 0.5
+    gradients[gradients == 0] = np.float32(-0.0)  # both zeros are zero
+    masks = (rng.random((samples, layer.in_height, layer.in_width, layer.in_channels)) < 0.5).astype(np.uint8)
+    config = BackwardEngineConfig(channel_tile=tile, skip_zero_gradients=skip_zero, skip_inactive_outputs=skip_inactive)
+    items = backward_items(layer, gradients, masks, config)
+    macs = 0
+    for b, y, x in np.ndindex(*masks.shape[:3]):
+        reached = [
+            gradients[b, oy, ox, m]
+            for oy, ox, m in np.ndindex(layer.out_height, layer.out_width, layer.out_channels)
+            if 0 <= y + layer.padding - oy * layer.stride < layer.kernel_height
+            and 0 <= x + layer.padding - ox * layer.stride < layer.kernel_width
+        ]
+        visits = sum(g != 0 for g in reached) if skip_zero else len(reached)
+        outputs = masks[b, y, x] if skip_inactive else np.ones_like(masks[b, y, x])
+        active = [int(outputs[c : c + tile].sum()) for c in range(0, layer.in_channels, tile)]
+        assert items.gradients[b, y, x] == visits
+        assert items.active[b, y, x].tolist() == active
+        macs += visits * sum(active)
+    assert items.macs == macs
+
+
+def test_channels_are_counted_tile_by_tile_the_last_one_narrower() -> None:
+    active = np.array([[1, 1, 0, 1, 1], [0, 0, 0, 0, 1]], np.uint8)
+    assert count_by_tile(active, 2).tolist() == [[2, 1, 1], [0, 0, 1]]
+    assert count_by_tile(active, 64).tolist() == [[4], [1]]
+
+
+def test_empty_masks_are_no_items_and_zero_gradients_are() -> None:
+    layer = Layer("upper", 1, 4, 2, 3, 1, 1, 1, 0, False, True)
+    gradients = np.zeros((1, 1, 4, 3), np.float32)
+    gradients[0, 0, 2] = [1, 0, -2]
+    masks = np.array([[[[1, 0], [0, 0], [1, 1], [0, 1]]]], np.uint8)
+    items = backward_items(layer, gradients, masks, BackwardEngineConfig(channel_tile=2))
+    visits, active = items.work(0, 0, 4)
+    assert (visits.tolist(), active.tolist()) == ([0, 2, 0], [1, 2, 1])
+    assert [counts.tolist() for counts in items.work(0, 1, 2)] == [[], []]
