@@ -12,10 +12,6 @@ from rtl_models.formats import FloatFormat
 from rtl_models.units import Field, Stream, Unit
 
 
-def _bits(fmt: FloatFormat) -> dict[str, int]:
-    return {"exponent_bits": fmt.exponent_bits, "fraction_bits": fmt.fraction_bits}
-
-
 @block
 def pass_through(in_valid: Any, in_ready: Any, out_valid: Any, out_ready: Any) -> Any:
     """Couple two streams without a register."""
@@ -30,7 +26,8 @@ def pass_through(in_valid: Any, in_ready: Any, out_valid: Any, out_ready: Any) -
 
 @block
 def adder_block(
-    clk: Any, rst: Any, in_valid: Any, in_ready: Any, in_a: Any, in_b: Any, out_valid: Any, out_ready: Any, out_sum: Any,
+    clk: Any, rst: Any, in_valid: Any, in_ready: Any, in_a: Any, in_b: Any,
+    out_valid: Any, out_ready: Any, out_sum: Any,
     exponent_bits: int, fraction_bits: int,
 ) -> Any:  # fmt: skip
     """The adder between two streams."""
@@ -42,49 +39,42 @@ def adder_block(
 def adder_unit(fmt: FloatFormat) -> Unit:
     """Return the adder of a format as a unit: in (a, b), out (sum)."""
     width = fmt.width_bits
+    parameters = {"exponent_bits": fmt.exponent_bits, "fraction_bits": fmt.fraction_bits}
     operands = Stream("in", (Field("a", width), Field("b", width)))
-    return Unit(f"adder_{fmt.name}", adder_block, _bits(fmt), (operands,), (Stream("out", (Field("sum", width),)),))
+    return Unit(f"adder_{fmt.name}", adder_block, parameters, (operands,), (Stream("out", (Field("sum", width),)),))
 
 
 @block
-def widen_block(
-    clk: Any, rst: Any, in_valid: Any, in_ready: Any, in_a: Any, out_valid: Any, out_ready: Any, out_wide: Any,
-    narrow_exponent_bits: int, narrow_fraction_bits: int, wide_exponent_bits: int, wide_fraction_bits: int,
+def arithmetic_block(
+    clk: Any, rst: Any, in_valid: Any, in_ready: Any, in_a: Any, in_b: Any, out_valid: Any, out_ready: Any,
+    out_sum_binary16: Any, out_sum_bfloat16: Any, out_sum_binary32: Any, out_wide_binary16: Any,
+    out_wide_bfloat16: Any, out_same: Any, out_twice_binary16: Any, out_twice_bfloat16: Any, out_twice_binary32: Any,
 ) -> Any:  # fmt: skip
-    """The widening conversion between two streams."""
-    handshake = pass_through(in_valid, in_ready, out_valid, out_ready)
-    widen = float_widen(
-        in_a, out_wide, narrow_exponent_bits, narrow_fraction_bits, wide_exponent_bits, wide_fraction_bits
+    """Every arithmetic block in every format, side by side, between two streams; narrow ones read the low bits."""
+    half_a, half_b = in_a(16, 0), in_b(16, 0)
+    return (
+        pass_through(in_valid, in_ready, out_valid, out_ready),
+        float_adder(half_a, half_b, out_sum_binary16, 5, 10),
+        float_adder(half_a, half_b, out_sum_bfloat16, 8, 7),
+        float_adder(in_a, in_b, out_sum_binary32, 8, 23),
+        float_widen(half_a, out_wide_binary16, 5, 10, 8, 23),
+        float_widen(half_a, out_wide_bfloat16, 8, 7, 8, 23),
+        float_widen(in_a, out_same, 8, 23, 8, 23),
+        float_double(half_a, out_twice_binary16, 5, 10),
+        float_double(half_a, out_twice_bfloat16, 8, 7),
+        float_double(in_a, out_twice_binary32, 8, 23),
     )
-    return handshake, widen
 
 
-def widen_unit(narrow: FloatFormat, wide: FloatFormat) -> Unit:
-    """Return the conversion as a unit: in (a), out (wide)."""
-    parameters = {
-        **{f"narrow_{name}": bits for name, bits in _bits(narrow).items()},
-        **{f"wide_{name}": bits for name, bits in _bits(wide).items()},
-    }
-    operand, result = Field("a", narrow.width_bits), Field("wide", wide.width_bits)
-    name = f"widen_{narrow.name}_{wide.name}"
-    return Unit(name, widen_block, parameters, (Stream("in", (operand,)),), (Stream("out", (result,)),))
-
-
-@block
-def double_block(
-    clk: Any, rst: Any, in_valid: Any, in_ready: Any, in_a: Any, out_valid: Any, out_ready: Any, out_twice: Any,
-    exponent_bits: int, fraction_bits: int,
-) -> Any:  # fmt: skip
-    """The doubling between two streams."""
-    handshake = pass_through(in_valid, in_ready, out_valid, out_ready)
-    double = float_double(in_a, out_twice, exponent_bits, fraction_bits)
-    return handshake, double
-
-
-def double_unit(fmt: FloatFormat) -> Unit:
-    """Return the doubling as a unit: in (a), out (twice)."""
-    operand, result = Field("a", fmt.width_bits), Field("twice", fmt.width_bits)
-    return Unit(f"double_{fmt.name}", double_block, _bits(fmt), (Stream("in", (operand,)),), (Stream("out", (result,)),))
+def arithmetic_unit() -> Unit:
+    """Return all arithmetic blocks as one unit: in (a, b), out (one field per block and format)."""
+    widths = {
+        "sum_binary16": 16, "sum_bfloat16": 16, "sum_binary32": 32, "wide_binary16": 32, "wide_bfloat16": 32,
+        "same": 32, "twice_binary16": 16, "twice_bfloat16": 16, "twice_binary32": 32,
+    }  # fmt: skip
+    operands = Stream("in", (Field("a", 32), Field("b", 32)))
+    results = Stream("out", tuple(Field(name, width) for name, width in widths.items()))
+    return Unit("arithmetic", arithmetic_block, {}, (operands,), (results,))
 
 
 @block

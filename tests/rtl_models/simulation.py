@@ -1,4 +1,4 @@
-"""Which simulators the tests run on, and stimuli from plain lists."""
+"""Which simulators the tests run on, and payloads from plain lists."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 import numpy as np
 import pytest
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from rtl_models.simulators import MyhdlSimulator, Simulator, VerilatorSimulator, available_simulators
-from rtl_models.units import Stimulus, Unit, Words
+from rtl_models.simulators import MyhdlSimulator, VerilatorSimulator, available_simulators
+from rtl_models.units import Words
 
 HAS_VERILATOR = "verilator" in available_simulators()
 IN_CI = os.environ.get("CI") == "true"
@@ -27,12 +27,3 @@ simulators = pytest.mark.parametrize(
 def words(values: ArrayLike) -> Words:
     """Return values of up to 64 bits as a payload."""
     return np.asarray(values, np.uint64).reshape(-1, 1)
-
-
-def apply(simulator: Simulator, unit: Unit, **operands: ArrayLike) -> NDArray[np.uint64]:
-    """Run a unit with the streams in and out, one beat out per beat in; return the one field of out."""
-    beats = {name: words(values) for name, values in operands.items()}
-    count = len(next(iter(beats.values())))
-    (response,) = simulator.run(unit, [Stimulus({"in": beats}, {"out": count})])
-    (payload,) = response.payloads["out"].values()
-    return payload[:, 0]
