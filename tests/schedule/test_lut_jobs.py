@@ -111,6 +111,7 @@ def test_each_block_keeps_its_own_tiles(work: LutWork, engine: LutEngineConfig, 
         return flags[first, count]
 
     plan = plan_jobs(work, engine, TIMING, zero)
-    assert plan_jobs(work, engine, TIMING).jobs != () and len(plan.jobs) == len(plan_jobs(work, engine, TIMING).jobs)
+    assert plan_jobs(work, engine, TIMING).jobs != ()
+    assert len(plan.jobs) == len(plan_jobs(work, engine, TIMING).jobs)
     for job in plan.jobs:
         assert job.tiles == kept_tiles(flags[job.position_first, job.position_count])

@@ -21,7 +21,7 @@ BATCH = MicroBatch(1, 2, 2)
 
 def row_sums(weights: NDArray[np.float32], indices: NDArray[np.uint8], tiles: tuple[int, ...], signed: bool) -> object:
     """Sums of one row over the `tiles` of indices [planes, tiles, positions, lanes], numbered plane by plane."""
-    planes, per_plane, positions, lanes = indices.shape
+    _planes, per_plane, positions, lanes = indices.shape
     chosen = np.array(tiles)
     plane = chosen // per_plane
     first = np.arange(len(tiles)) == 0

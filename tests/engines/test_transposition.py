@@ -1,0 +1,83 @@
+"""The transposition unit: bits a cycle, latency at the first tile of a layer, order, room for two tiles an array."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tlm.config import TranspositionUnitConfig
+from tlm.engines.transposition import TranspositionUnit
+from tlm.kernel import Clock, Simulation, State
+from tlm.kernel.process import Steps
+
+
+@pytest.fixture
+def unit(simulation: Simulation) -> TranspositionUnit:
+    """Sixteen bits a cycle, five cycles of latency, two arrays."""
+    config = SimpleNamespace(transposition_unit=TranspositionUnitConfig(width=16, latency_cycles=5))
+    context: Any = SimpleNamespace(config=config, clock=Clock(1000))
+    return TranspositionUnit("transposition", simulation, context, 2)
+
+
+def feed(unit: TranspositionUnit, array: int, bits: list[int], fill: bool = False) -> None:
+    """Request tiles of these bits; with `fill` the first is the first of its layer."""
+
+    def run(process: Any) -> Steps:
+        for number, count in enumerate(bits):
+            yield from unit.request(array, count, fill=fill and number == 0)
+
+    unit.simulation.process(run, f"feed{array}")
+
+
+def take(unit: TranspositionUnit, array: int, count: int, every_ps: int = 0) -> list[int]:
+    """Take tiles and return the times, which fill up as the simulation runs."""
+    times: list[int] = []
+
+    def run(process: Any) -> Steps:
+        for _ in range(count):
+            yield from process.work(every_ps)
+            yield from unit.take(array)
+            times.append(unit.simulation.now_ps)
+
+    unit.simulation.process(run, f"take{array}")
+    return times
+
+
+def test_bits_a_cycle_rounded_up(simulation: Simulation, unit: TranspositionUnit) -> None:
+    feed(unit, 0, [16, 17, 1])
+    times = take(unit, 0, 3)
+    simulation.run()
+    assert times == [1000, 3000, 4000]
+
+
+def test_the_first_tile_of_a_layer_pays_the_latency(simulation: Simulation, unit: TranspositionUnit) -> None:
+    feed(unit, 0, [16, 16], fill=True)
+    times = take(unit, 0, 2)
+    simulation.run()
+    assert times == [6000, 7000]
+    assert unit.account.state_ps(State.BUSY) == 7000
+
+
+def test_arrays_are_served_in_the_order_of_their_requests(simulation: Simulation, unit: TranspositionUnit) -> None:
+    feed(unit, 0, [16])
+    feed(unit, 1, [32])
+    first, second = take(unit, 0, 1), take(unit, 1, 1)
+    simulation.run()
+    assert (first, second) == ([1000], [3000])
+
+
+def test_an_array_that_takes_late_has_two_tiles_waiting(simulation: Simulation, unit: TranspositionUnit) -> None:
+    feed(unit, 0, [16] * 4)
+    times = take(unit, 0, 4, every_ps=10_000)
+    simulation.run()
+    assert times == [10_000, 20_000, 30_000, 40_000]
+    assert unit._requests.peak_level <= 2
+
+
+def test_it_waits_for_spikes(simulation: Simulation, unit: TranspositionUnit) -> None:
+    feed(unit, 0, [16])
+    take(unit, 0, 1, every_ps=50_000)
+    simulation.run()
+    assert unit.account.totals_ps() == {(State.BUSY, ""): 1000, (State.STARVED, "spikes"): 49_000}
