@@ -83,7 +83,6 @@ def _gradients(
     start: int,
     stop: int,
 ) -> None:
-    alpha, beta = constants
     last = potentials.shape[0] - 1
     for t in range(last, -1, -1):
         row = sums[min(t, sums.shape[0] - 1)]
@@ -91,12 +90,29 @@ def _gradients(
         for i in range(start, stop):
             later = gradients[after, i]
             following = later if t < last else np.float32(0.0)
-            r = round_sum(np.float32(round_product(alpha, potentials[t, i], total) * following), total)
-            through = round_product(beta, round_sum(np.float32(row[i] - r), total), total)
-            kept = round_product(alpha, following, total)
-            g = through if masks[t, i] else np.float32(0.0)
-            h = np.float32(0.0) if spikes[t, i] else kept
-            gradients[t, i] = round_float(round_sum(np.float32(g + h), total), value)
+            gates = (spikes[t, i], masks[t, i])
+            gradients[t, i] = differentiate(row[i], potentials[t, i], following, gates, constants, value, total)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def differentiate(
+    backward_sum: np.float32,
+    potential: np.float32,
+    following: np.float32,
+    gates: tuple[np.uint8, np.uint8],
+    constants: tuple[np.float32, np.float32],
+    value: Rounding,
+    total: Rounding,
+) -> np.float32:
+    """Return du of one neuron and timestep; `following` is du one timestep later; `gates` are its s and f."""
+    alpha, beta = constants
+    spike, mask = gates
+    r = round_sum(np.float32(round_product(alpha, potential, total) * following), total)
+    through = round_product(beta, round_sum(np.float32(backward_sum - r), total), total)
+    kept = round_product(alpha, following, total)
+    g = through if mask else np.float32(0.0)
+    h = np.float32(0.0) if spike else kept
+    return np.float32(round_float(round_sum(np.float32(g + h), total), value))
 
 
 @njit(nogil=True, cache=True)

@@ -46,14 +46,29 @@ def _fire(
     start: int,
     stop: int,
 ) -> None:
-    alpha, threshold, low, high = constants
     for t in range(potentials.shape[0]):
         x = sums[min(t, sums.shape[0] - 1)]
         before = max(t - 1, 0)
         for i in range(start, stop):
-            leak = round_product(alpha, potentials[before, i], total)
-            p = leak if t > 0 and spikes[before, i] == 0 else np.float32(0.0)
-            u = round_float(round_sum(np.float32(p + x[i]), total), value)
+            leaks = t > 0 and spikes[before, i] == 0
+            u, s, f = fire(x[i], potentials[before, i], leaks, constants, value, total)
             potentials[t, i] = u
-            spikes[t, i] = u > threshold
-            masks[t, i] = low < u and u < high
+            spikes[t, i] = s
+            masks[t, i] = f
+
+
+@njit(nogil=True, cache=True, inline="always")
+def fire(
+    x: np.float32,
+    before: np.float32,
+    leaks: bool,
+    constants: tuple[np.float32, np.float32, np.float32, np.float32],
+    value: Rounding,
+    total: Rounding,
+) -> tuple[np.float32, bool, bool]:
+    """Return u, s and f of one neuron and timestep; it `leaks` from u one timestep before, or starts at +0."""
+    alpha, threshold, low, high = constants
+    leak = round_product(alpha, before, total)
+    p = leak if leaks else np.float32(0.0)
+    u = round_float(round_sum(np.float32(p + x), total), value)
+    return u, u > threshold, low < u and u < high
