@@ -7,9 +7,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtl_models.formats import FloatFormat
-from rtl_models.reference.rounding import Rounding, round_float, rounding
+from rtl_models.reference.rounding import Rounding, round_sum, rounding
 from rtl_models.reference.shape import LayerShape
 from rtl_models.reference.threads import run_parts, split
+from rtl_models.reference.vectors import CHUNK, add_products
 
 Floats = NDArray[np.float32]
 _PIXELS = 32  # outputs worked on together, so that one tap's weights stay in the nearest caches
@@ -49,7 +50,9 @@ def _backward(
     """Compute the flat sums of pixels start..stop, a block at a time, tap by tap."""
     height, width, channels, kernel_height, kernel_width, stride, padding = shape
     out_height, out_width, rows = maps.shape[1], maps.shape[2], maps.shape[3]
-    active = np.empty(rows, np.int64)
+    offsets = np.empty(rows, np.int64)
+    factors = np.empty(rows, np.float32)
+    whole = channels // CHUNK * CHUNK if sum_format.single else 0
     for block in range(start, stop, _PIXELS):
         block_stop = min(block + _PIXELS, stop)
         for i in range(block * channels, block_stop * channels):
@@ -64,48 +67,38 @@ def _backward(
                         continue
                     y, x = y // stride, x // stride
                     if y < out_height and x < out_width:
-                        gradient = maps[plane, y, x]
-                        count = _compress(gradient, active)
-                        at = np.uint64(pixel * channels)
-                        _add_products(sums, at, gradient, active, count, weights, tap, channels, sum_format)
+                        count = _compress(maps[plane, y, x], tap, channels, offsets, factors)
+                        at = pixel * channels
+                        for c in range(0, whole, CHUNK):
+                            add_products(weights, offsets, factors, count, c, sums, at + c)
+                        for i in range(count):
+                            row = np.uint64(offsets[i] + whole)
+                            rest = np.uint64(channels - whole)
+                            _add_product(sums, np.uint64(at + whole), factors[i], weights, row, rest, sum_format)
 
 
 @njit(nogil=True, cache=True)
-def _compress(gradient: Floats, active: NDArray[np.int64]) -> int:
-    """Write the places of the non-zero gradients to `active`, ascending; return their number."""
+def _compress(gradient: Floats, tap: int, channels: int, offsets: NDArray[np.int64], factors: Floats) -> int:
+    """Write the non-zero gradients to `factors` and where their weights start to `offsets`; return their number."""
     count = 0
     for m in range(gradient.size):
-        active[count] = m
+        offsets[count] = (tap + m) * channels
+        factors[count] = gradient[m]
         count += gradient[m] != 0
     return count
 
 
 @njit(nogil=True, cache=True)
-def _add_products(
+def _add_product(
     sums: Floats,
     at: np.uint64,
-    gradient: Floats,
-    active: NDArray[np.int64],
-    count: int,
+    factor: np.float32,
     weights: Floats,
-    tap: int,
-    channels: int,
+    row: np.uint64,
+    width: np.uint64,
     sum_format: Rounding,
 ) -> None:
-    """Add gradient x weight row, one active row after the other, to sums[at : at + channels]."""
-    width = np.uint64(channels)
-    whole = count // 4 * 4 if sum_format.single else 0
-    for i in range(0, whole, 4):
-        m0, m1, m2, m3 = active[i], active[i + 1], active[i + 2], active[i + 3]
-        g0, g1, g2, g3 = gradient[m0], gradient[m1], gradient[m2], gradient[m3]
-        w0, w1 = np.uint64((tap + m0) * channels), np.uint64((tap + m1) * channels)
-        w2, w3 = np.uint64((tap + m2) * channels), np.uint64((tap + m3) * channels)
-        for c in range(width):
-            partial = (sums[at + c] + g0 * weights[w0 + c]) + g1 * weights[w1 + c]
-            sums[at + c] = (partial + g2 * weights[w2 + c]) + g3 * weights[w3 + c]
-    for i in range(whole, count):
-        m = active[i]
-        g, w = gradient[m], np.uint64((tap + m) * channels)
-        for c in range(width):
-            product = round_float(np.float32(g * weights[w + c]), sum_format)
-            sums[at + c] = round_float(np.float32(sums[at + c] + product), sum_format)
+    """Add factor x weights[row : row + width] to sums[at : at + width]."""
+    for c in range(width):
+        product = round_sum(np.float32(factor * weights[row + c]), sum_format)
+        sums[at + c] = round_sum(np.float32(sums[at + c] + product), sum_format)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rtl_models.formats import FloatFormat
 from rtl_models.reference.rounding import Rounding, count_special, round_float, rounding
 from rtl_models.reference.threads import run_parts, split
-from rtl_models.reference.tree_rows import LEAVES, TILE, VECTOR, add_leaves, add_tile
+from rtl_models.reference.vectors import LEAVES, TILE, VECTOR, add_leaves, add_tile
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.uint8]

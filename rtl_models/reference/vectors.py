@@ -1,6 +1,6 @@
-"""The innermost loop of the LUT kernels in LLVM vectors: table rows summed as a balanced tree.
+"""The innermost loops of the reference in LLVM vectors: trees over table rows, and chains of products.
 
-Written in Numba, the loop would first test all its pointers for overlap, at each of its many short runs.
+Written in Numba, they would first test all their pointers for overlap, at each of their many short runs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 LEAVES = 8  # rows that `add_leaves` sums
 TILE = 16  # rows that `add_tile` sums
 VECTOR = 8  # sums worked out at a time; tables are padded to a multiple
+CHUNK = 32  # sums that `add_products` keeps in registers
 _FLOATS = ir.VectorType(ir.FloatType(), VECTOR)
 _ALIGN_BYTES = 4
 
@@ -47,6 +48,46 @@ def add_tile(typing_context: Any, tables: Any, offsets: Any, psum: Any, at: Any,
         return context.get_dummy_value()
 
     return types.void(tables, offsets, psum, types.int64, types.int64), emit
+
+
+@intrinsic
+def add_products(
+    typing_context: Any, weights: Any, offsets: Any, factors: Any, count: Any, first: Any, sums: Any, at: Any
+) -> Any:
+    """sums[at + c] += factors[i] weights[offsets[i] + first + c], i = 0 .. count - 1 in turn, for every c < CHUNK.
+
+    All arrays are flat; weights, factors and sums float32, offsets, count, first and at int64. Every product is rounded
+    before it is added.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        weights_at, offsets_at, factors_at, sums_at = (
+            context.make_array(signature.args[place])(context, builder, arguments[place]).data for place in (0, 1, 2, 5)
+        )
+        count, first, at = arguments[3], arguments[4], arguments[6]
+        steps = [ir.Constant(count.type, step) for step in range(0, CHUNK, VECTOR)]
+        places = [_vector_at(builder, builder.gep(sums_at, [at]), step) for step in steps]
+        totals = [cgutils.alloca_once_value(builder, builder.load(place, align=_ALIGN_BYTES)) for place in places]
+        with cgutils.for_range(builder, count) as loop:
+            offset = builder.add(builder.load(builder.gep(offsets_at, [loop.index])), first)
+            row = builder.gep(weights_at, [offset])
+            factor = _broadcast(builder, builder.load(builder.gep(factors_at, [loop.index])))
+            for total, step in zip(totals, steps, strict=True):
+                weight = builder.load(_vector_at(builder, row, step), align=_ALIGN_BYTES)
+                builder.store(builder.fadd(builder.load(total), builder.fmul(factor, weight)), total)
+        for total, place in zip(totals, places, strict=True):
+            builder.store(builder.load(total), place, align=_ALIGN_BYTES)
+        return context.get_dummy_value()
+
+    word = types.int64
+    return types.void(weights, offsets, factors, word, word, sums, word), emit
+
+
+def _broadcast(builder: Any, number: Any) -> Any:
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), VECTOR), [0] * VECTOR)
+    empty = ir.Constant(_FLOATS, ir.Undefined)
+    placed = builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(placed, empty, lanes)
 
 
 @contextmanager
