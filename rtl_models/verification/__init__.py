@@ -1,0 +1,1 @@
+"""Checks of the hardware that take whole arrays or whole studies: every operand pair, independent judges."""
