@@ -98,11 +98,13 @@ class BackwardEngine(Module):
                 count = min(size, positions - first)
                 start = sample * positions + first
                 yield from self.room.put(None, count * channels * width, SUMS_ROOM)
-                dispatched, completed = self._units.run(*items.work(tile, start, start + count), self._now_cycles())
-                completed_ps = max(completed_ps, context.clock.to_ps(completed))
-                yield from self.results.put(SumBlock(step, sample, count, channels, context.clock.to_ps(completed)))
-                yield from self._under_way.put(context.clock.to_ps(completed))
-                yield from process.work(max(0, context.clock.to_ps(dispatched) - self.simulation.now_ps))
+                done = self._units.run(*items.work(tile, start, start + count), self._now_cycles())
+                block_ps = context.clock.to_ps(done.completed_cycle)
+                completed_ps = max(completed_ps, block_ps)
+                yield from self.results.put(SumBlock(step, sample, count, channels, block_ps))
+                yield from self._under_way.put(block_ps)
+                dispatched_ps = context.clock.to_ps(done.dispatched_cycle)
+                yield from process.work(max(0, dispatched_ps - self.simulation.now_ps))
         return completed_ps
 
     def _compute(self, process: Process) -> Steps:
