@@ -1,7 +1,7 @@
 // Ready/valid batch driver: runs many stimuli on one Verilated unit, whole arrays per call.
 //
-// The generated code before this file declares DUT (the Verilated class), N_INPUTS and N_OUTPUTS (streams; inputs come
-// first in every array) and the port accessors named port_*.
+// The model is the unit in its harness (wrapper.py). The generated code before this file declares DUT (the Verilated
+// class), N_INPUTS and N_OUTPUTS (streams; inputs come first in every array) and the port accessors named port_*.
 
 struct Stream {
     uint64_t** fields;               // per field: [beats of all stimuli][words of 64 bits]
@@ -35,18 +35,22 @@ struct Waveform {
     }
 };
 
+// One clock cycle. The harness has a register before each input: after the edge the unit sees what the ports held
+// before it, and its outputs have settled.
+static void tick(DUT* top, Waveform& wave) {
+    for (int level = 0; level < 2; ++level) {
+        top->clk = level;
+        top->eval();
+        wave.dump();
+    }
+}
+
+// Leaves the unit in the last of `cycles` reset cycles.
 static void reset(DUT* top, Waveform& wave, int cycles) {
     for (int s = 0; s < N_INPUTS; ++s) port_set_valid(top, s, 0);
     for (int s = 0; s < N_OUTPUTS; ++s) port_set_ready(top, s, 0);
     top->rst = 1;
-    for (int i = 0; i < cycles; ++i) {
-        top->clk = 0;
-        top->eval();
-        wave.dump();
-        top->clk = 1;
-        top->eval();
-        wave.dump();
-    }
+    for (int i = 0; i < cycles; ++i) tick(top, wave);
     top->rst = 0;
 }
 
@@ -77,9 +81,7 @@ static bool run_one(DUT* top, int64_t stimulus, Stream* streams, int64_t watchdo
         }
         for (int s = 0; s < N_OUTPUTS; ++s)
             port_set_ready(top, s, flag(streams[N_INPUTS + s], stimulus, cycle));
-        top->clk = 0;
-        top->eval();
-        wave.dump();
+        tick(top, wave);
         bool moved = false;
         for (int o = 0; o < N_OUTPUTS; ++o) {
             const int s = N_INPUTS + o;
@@ -101,9 +103,6 @@ static bool run_one(DUT* top, int64_t stimulus, Stream* streams, int64_t watchdo
             taken[s] = moved = true;
             --remaining;
         }
-        top->clk = 1;
-        top->eval();
-        wave.dump();
         // a payload that is not valid is hostile
         for (int s = 0; s < N_INPUTS; ++s) {
             if (!taken[s]) continue;

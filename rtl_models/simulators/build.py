@@ -16,7 +16,7 @@ from rtl_models.errors import InputError
 from rtl_models.simulators.interface import SimulatorError
 from rtl_models.simulators.process import call_worker, tail
 from rtl_models.simulators.source import source_hash
-from rtl_models.simulators.wrapper import TOP_MODULE, wrapper_files
+from rtl_models.simulators.wrapper import BATCH, HARNESS_MODULE, UNIT_MODULE, Variant, harness_verilog, wrapper_files
 from rtl_models.units import Unit
 
 # unique: what Verilog leaves unknown becomes random bits, never a silent 0
@@ -65,43 +65,50 @@ def tool_versions(verilator: str) -> str:
     return "\n".join([*versions, *(f"{p} {metadata.version(p)}" for p in ("myhdl", "pyverilator"))])
 
 
-def build_unit(unit: Unit, traced: bool = False) -> Path:
-    """Return the unit's shared object, building it where the cache has none; `traced` ones can write waveforms.
+def build_unit(unit: Unit, variant: Variant = BATCH) -> Path:
+    """Return the unit's shared object, building it where the cache has none.
 
     Beside it lies ``unit.v``. Several processes may build the same unit: each works in a folder of its own and the
     first to finish publishes. Raises InputError where Verilator is missing, SimulatorError with the end of the log
     where a tool fails.
     """
     verilator = require_verilator()
-    files = wrapper_files(unit, traced)
-    flags = repr((VERILATOR_FLAGS, COMPILER_FLAGS, BATCH_OPTIMISATION, OTHER_OPTIMISATION, traced))
+    files = wrapper_files(unit, variant)
+    flags = repr(
+        (VERILATOR_FLAGS, COMPILER_FLAGS, BATCH_OPTIMISATION, OTHER_OPTIMISATION, variant, harness_verilog(unit))
+    )
     key = _hash(source_hash(unit), repr(files), flags, tool_versions(verilator))
     folder = cache_folder() / f"{unit.name}-{key}"
     library = folder / f"{unit.name}-{key}.so"
 
     def make(work: Path) -> None:
-        verilog = call_worker("rtl_models.simulators.convert_worker", (unit, TOP_MODULE), unit.name)
-        compile_verilog(verilog, unit, work / library.name, traced)
+        verilog = call_worker("rtl_models.simulators.convert_worker", (unit, UNIT_MODULE), unit.name)
+        compile_verilog(verilog, unit, work / library.name, variant)
 
     _publish(folder, library.name, make)
     return library
 
 
-def compile_verilog(verilog: str, unit: Unit, library: Path, traced: bool = False) -> None:
+def compile_verilog(verilog: str, unit: Unit, library: Path, variant: Variant = BATCH) -> None:
     """Compile Verilog text with the ports of `unit` into the shared object `library`, and keep ``unit.v`` beside it."""
     verilator = require_verilator()
     objects = _runtime_objects(verilator)
-    source = library.parent / f"{TOP_MODULE}.v"
+    source = library.parent / f"{UNIT_MODULE}.v"
     source.write_text(verilog, encoding="utf-8")
     generated = library.parent / "verilated"
-    arguments = ["--cc", "--top-module", TOP_MODULE, "-Mdir", str(generated), str(source)]
-    _call([verilator, *VERILATOR_FLAGS, *(["--trace"] if traced else []), *arguments], unit.name)
-    for name, text in wrapper_files(unit, traced).items():
+    generated.mkdir()
+    harness = generated / f"{HARNESS_MODULE}.v"
+    harness.write_text(harness_verilog(unit), encoding="utf-8")
+    sources = [str(source)] if variant.interactive else [str(source), str(harness)]
+    trace = ["--trace"] if variant.traced else []
+    arguments = ["--cc", "--top-module", variant.top_module, "-Mdir", str(generated), *sources]
+    _call([verilator, *VERILATOR_FLAGS, *trace, *arguments], unit.name)
+    for name, text in wrapper_files(unit, variant).items():
         (generated / name).write_text(text, encoding="utf-8")
     # one compilation of everything; what runs once per model is not worth optimising
-    parts = [_include(p.name) for p in sorted(generated.glob(f"V{TOP_MODULE}*.cpp"))]
+    parts = [_include(p.name) for p in sorted(generated.glob(f"V{variant.top_module}*.cpp"))]
     (generated / "all.cpp").write_text("".join([*parts, _include("wrapper.cpp")]), encoding="utf-8")
-    optimisation = OTHER_OPTIMISATION if traced else BATCH_OPTIMISATION
+    optimisation = OTHER_OPTIMISATION if variant.traced else BATCH_OPTIMISATION
     command = ["g++", *COMPILER_FLAGS, optimisation, *_include_flags(verilator), f"-I{generated}", "-shared"]
     _call([*command, str(generated / "all.cpp"), *map(str, objects), "-o", str(library), "-lpthread"], unit.name)
     shutil.rmtree(generated)

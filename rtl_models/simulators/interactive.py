@@ -10,7 +10,7 @@ from rtl_models.errors import InputError
 from rtl_models.simulators.build import build_unit
 from rtl_models.simulators.interface import RESET_CYCLES
 from rtl_models.simulators.ports import port_widths
-from rtl_models.simulators.wrapper import import_pyverilator
+from rtl_models.simulators.wrapper import Variant, import_pyverilator
 from rtl_models.units import Unit
 
 
@@ -22,7 +22,7 @@ class InteractiveUnit:
     """
 
     def __init__(self, unit: Unit, vcd: Path | None = None) -> None:
-        library = build_unit(unit, traced=vcd is not None)
+        library = build_unit(unit, Variant(interactive=True, traced=vcd is not None))
         self.simulation: Any = import_pyverilator("pyverilator").PyVerilator(str(library), auto_eval=False)
         """PyVerilator's own object, for everything else that it can do."""
         self.unit = unit

@@ -20,6 +20,7 @@ from rtl_models.simulators.interface import (
     hang_report,
     surplus_report,
 )
+from rtl_models.simulators.wrapper import Variant
 from rtl_models.units import Response, Stimulus, Stream, Unit
 
 HUNG, SURPLUS = 1, 2  # Outcome in batch_driver.h
@@ -50,7 +51,7 @@ class VerilatorSimulator:
         check_stimuli(unit, stimuli, vcd)
         if not stimuli:
             return []
-        return self.run_library(build_unit(unit, traced=vcd is not None), unit, stimuli, vcd)
+        return self.run_library(build_unit(unit, Variant(traced=vcd is not None)), unit, stimuli, vcd)
 
     def run_library(
         self, library: Path, unit: Unit, stimuli: Sequence[Stimulus], vcd: Path | None = None

@@ -6,13 +6,31 @@ import importlib
 import json
 import sys
 import types
+from dataclasses import dataclass
 from importlib import resources
 
 from rtl_models.simulators.ports import port_widths
 from rtl_models.units import Field, Stream, Unit
 
-TOP_MODULE = "unit"
+UNIT_MODULE = "unit"
+HARNESS_MODULE = "harness"
 MODEL = "model"  # PyVerilator's wrapper names the class of the device V<MODEL>
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a compiled model is for: the batch driver, or a user's hands; with or without waveforms."""
+
+    interactive: bool = False
+    traced: bool = False
+
+    @property
+    def top_module(self) -> str:
+        """The Verilog module that is compiled: a batch drives the unit through the harness."""
+        return UNIT_MODULE if self.interactive else HARNESS_MODULE
+
+
+BATCH = Variant()
 
 
 def import_pyverilator(name: str) -> types.ModuleType:
@@ -28,25 +46,65 @@ def import_pyverilator(name: str) -> types.ModuleType:
     return importlib.import_module(name)
 
 
-def wrapper_files(unit: Unit, traced: bool) -> dict[str, str]:
-    """Return the C++ files, by name, that are compiled with the Verilated classes of `unit` (top `TOP_MODULE`).
+def wrapper_files(unit: Unit, variant: Variant) -> dict[str, str]:
+    """Return the C++ files, by name, that are compiled with the Verilated classes of `unit`.
 
-    PyVerilator's wrapper always refers to a waveform; a model that was Verilated without one (not `traced`) gets a
-    trace function that does nothing, and is never asked for one.
+    PyVerilator's wrapper always refers to a waveform; a model that was Verilated without one gets a trace function
+    that does nothing, and is never asked for one.
     """
     template = import_pyverilator("pyverilator.verilatorcpp").template_cpp
+    inputs, outputs = _directions(unit)
+    text = [template(MODEL, inputs, outputs, [], json.dumps(json.dumps(None)))]
+    if not variant.interactive:
+        driver = resources.files("rtl_models.simulators").joinpath("batch_driver.h").read_text(encoding="utf-8")
+        text += [*_accessors(unit), driver]
+    base = f"V{variant.top_module}"
+    trace = "" if variant.traced else " void trace(VerilatedVcdC*, int) {}"
+    model = f'''#include "{base}.h"
+class V{MODEL} : public {base} {{ public: using {base}::{base};{trace} }};
+'''
+    return {f"V{MODEL}.h": model, "wrapper.cpp": "\n".join(text)}
+
+
+def harness_verilog(unit: Unit) -> str:
+    """Return the Verilog of the harness: the unit with a register before each input, and its outputs as they are.
+
+    With it nothing in the model depends on a port without a clock edge between, so that one evaluation settles a
+    cycle; without it Verilator evaluates the logic behind the inputs once more for each edge of the clock.
+    """
+    inputs, outputs = _directions(unit)
+    held = inputs[1:]  # all but the clock
+
+    def bits(width: int) -> str:
+        return "" if width == 1 else f"[{width - 1}:0] "
+
+    ports = [*(f"input {bits(w)}{n}" for n, w in inputs), *(f"output {bits(w)}{n}" for n, w in outputs)]
+    connections = [".clk(clk)", *(f".{n}({n}_held)" for n, _ in held), *(f".{n}({n})" for n, _ in outputs)]
+    return "\n".join(
+        [
+            f"module {HARNESS_MODULE} (",
+            "    " + ",\n    ".join(ports),
+            ");",
+            *(f"reg {bits(w)}{n}_held;" for n, w in held),
+            "always @(posedge clk) begin",
+            *(f"    {n}_held <= {n};" for n, _ in held),
+            "end",
+            f"{UNIT_MODULE} {UNIT_MODULE} (",
+            "    " + ",\n    ".join(connections),
+            ");",
+            "endmodule",
+            "",
+        ]
+    )
+
+
+def _directions(unit: Unit) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """Return the unit's input ports, clock and reset first, and its output ports, each with its width."""
     widths = port_widths(unit)
     driven = {f"{s.name}_{p}" for s in unit.inputs for p in ("valid", *(f.name for f in s.fields))}
     driven |= {f"{s.name}_ready" for s in unit.outputs}
     inputs = [("clk", 1), ("rst", 1), *((name, widths[name]) for name in widths if name in driven)]
-    outputs = [(name, widths[name]) for name in widths if name not in driven]
-    pyverilator = template(MODEL, inputs, outputs, [], json.dumps(json.dumps(None)))
-    driver = resources.files("rtl_models.simulators").joinpath("batch_driver.h").read_text(encoding="utf-8")
-    trace = "" if traced else " void trace(VerilatedVcdC*, int) {}"
-    model = f"""#include "V{TOP_MODULE}.h"
-class V{MODEL} : public V{TOP_MODULE} {{ public: using V{TOP_MODULE}::V{TOP_MODULE};{trace} }};
-"""
-    return {f"V{MODEL}.h": model, "wrapper.cpp": "\n".join([pyverilator, *_accessors(unit), driver])}
+    return inputs, [(name, widths[name]) for name in widths if name not in driven]
 
 
 def _accessors(unit: Unit) -> list[str]:
