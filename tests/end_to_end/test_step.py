@@ -1,0 +1,236 @@
+"""Whole training steps on a tiny accelerator: every byte and every picosecond accounted for, whatever does not fit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from rtl_models.errors import InputError
+from tests.end_to_end.dram_bytes import expected_bytes
+from tests.end_to_end.steps import BUFFERS, STEPS, make_network, make_record, make_trace, small_buffers, tiny_config
+from tlm.config import load_config
+from tlm.simulation import SimulationResult, simulate
+from workloads.trace_file import open_trace, write_trace
+from workloads.training_step import initial_state, training_step
+
+TENSORS = {
+    "spikes": {"inputs", "spikes"},
+    "potentials": {"masks", "potentials"},
+    "gradients": {"gradients"},
+    "partial_sums": {"weight_gradients"},
+    "weights": {"weights"},
+}
+EVERY_SPILL = [names for count in range(len(BUFFERS) + 1) for names in combinations(BUFFERS, count)]
+SMALL = ("spikes", "linear", 2)
+
+
+def run(step: tuple[str, str, int], *overrides: str) -> SimulationResult:
+    return simulate(make_trace(*step), tiny_config(*overrides))
+
+
+def assert_accounts_add_up(result: SimulationResult) -> None:
+    for name, engine in result.engines.items():
+        assert engine.total_ps == result.time_ps, name
+        assert sum(i.end_ps - i.start_ps for i in result.intervals[name]) == result.time_ps, name
+
+
+def assert_bytes(step: tuple[str, str, int], result: SimulationResult, names: tuple[str, ...], *more: str) -> None:
+    spilled = set().union(*(TENSORS[name] for name in names))
+    config = tiny_config(*small_buffers(make_network(*step), *names), *more)
+    read, written = expected_bytes(make_record(*step), config, spilled)
+    assert {k: v for k, v in result.dram_read_bytes.items() if v} == read
+    assert {k: v for k, v in result.dram_written_bytes.items() if v} == written
+    assert sum(t.length_bytes for t in result.transfers) == read.total() + written.total()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_with_large_buffers(step: tuple[str, str, int]) -> None:
+    result = run(step)
+    assert_accounts_add_up(result)
+    assert_bytes(step, result, ())
+    assert {stream for stream, _ in result.placement.tensors.keys() - result.placement.resident} == {"optimiser_state"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_in_which_nothing_fits(step: tuple[str, str, int]) -> None:
+    result = run(step, *small_buffers(make_network(*step), *BUFFERS))
+    assert not result.placement.resident
+    assert_accounts_add_up(result)
+    assert_bytes(step, result, BUFFERS)
+
+
+@pytest.mark.parametrize("names", EVERY_SPILL, ids="+".join)
+def test_every_combination_of_buffers_that_are_too_small(names: tuple[str, ...]) -> None:
+    result = run(SMALL, *small_buffers(make_network(*SMALL), *names))
+    assert_accounts_add_up(result)
+    assert_bytes(SMALL, result, names)
+
+
+@pytest.mark.parametrize("pipeline", ["none", "layer"])
+@pytest.mark.parametrize("names", [(), BUFFERS], ids=["large", "small"])
+def test_bytes_do_not_depend_on_the_pipeline(pipeline: str, names: tuple[str, ...]) -> None:
+    step = ("direct", "conv", 3)
+    result = run(step, f"pipeline={pipeline}", *small_buffers(make_network(*step), *names))
+    assert_accounts_add_up(result)
+    assert_bytes(step, result, names)
+
+
+@pytest.mark.parametrize("step", [("direct", "conv", 3), ("spikes", "linear", 2)])
+@pytest.mark.parametrize("names", [(), BUFFERS], ids=["large", "small"])
+def test_more_overlap_takes_less_time(step: tuple[str, str, int], names: tuple[str, ...]) -> None:
+    buffers = small_buffers(make_network(*step), *names)
+    times = [run(step, f"pipeline={pipeline}", *buffers).time_ps for pipeline in ("end_to_end", "layer", "none")]
+    assert times[0] < times[1] < times[2]
+
+
+def test_no_pipeline_runs_one_stream_at_a_time() -> None:
+    spans = run(("spikes", "conv", 3), "pipeline=none").spans
+    assert len(spans) == 3 * (4 + 3 + 4)  # micro-batches x (forward + backward + update)
+    assert all(before.end_ps <= after.start_ps for before, after in zip(spans, spans[1:], strict=False))
+
+
+def test_a_layer_pipeline_works_on_one_micro_batch_at_a_time() -> None:
+    spans = run(("spikes", "conv", 3), "pipeline=layer").spans
+    by_batch = [[s for s in spans if s.stream.micro_batch.index == index] for index in range(3)]
+    for before, after in zip(by_batch, by_batch[1:], strict=False):
+        assert max(s.end_ps for s in before) <= min(s.start_ps for s in after)
+
+
+@pytest.mark.parametrize(("flight", "most"), [(1, 1), (2, 2), (3, 3), (9, 3)])
+def test_micro_batches_in_flight_are_bounded(flight: int, most: int) -> None:
+    spans = run(("spikes", "conv", 3), f"micro_batches_in_flight={flight}", "host.round_trip_ps=9000000").spans
+    first = {index: min(s.start_ps for s in spans if s.stream.micro_batch.index == index) for index in range(3)}
+    last = {index: max(s.end_ps for s in spans if s.stream.micro_batch.index == index) for index in range(3)}
+    assert max(sum(first[i] <= time < last[i] for i in range(3)) for time in first.values()) == most
+
+
+def test_one_in_flight_is_the_layer_pipeline() -> None:
+    step = ("signed", "conv", 2)
+    assert run(step, "micro_batches_in_flight=1").time_ps == run(step, "pipeline=layer").time_ps
+
+
+def test_the_same_step_twice_gives_the_same_result() -> None:
+    assert run(STEPS[0]) == run(STEPS[0])
+
+
+def test_the_result_does_not_depend_on_the_hash_seed() -> None:
+    code = (
+        "from tests.end_to_end.test_step import *; r = run(SMALL, *small_buffers(make_network(*SMALL), *BUFFERS)); "
+        "print(r.engines, r.transfers, r.spans, r.intervals, r.dram_read_bytes)"
+    )
+    root = Path(__file__).parents[2]
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=root,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1
+
+
+def test_recording_transactions_changes_nothing(tmp_path: Path) -> None:
+    plain = run(SMALL)
+    recorded = simulate(make_trace(*SMALL), tiny_config(), tmp_path / "transactions.parquet")
+    assert recorded == plain
+    table = pq.read_table(tmp_path / "transactions.parquet").to_pydict()
+    assert len(table["bytes"]) == len(plain.transfers)
+    assert sum(table["bytes"]) == sum(plain.dram_read_bytes.values()) + sum(plain.dram_written_bytes.values())
+    assert set(table["response"]) == {"ok"}
+    assert max(table["end_ps"]) <= plain.time_ps
+
+
+@pytest.mark.parametrize("step", [("signed", "conv", 2), ("spikes", "conv", 1)])
+def test_skipping_zero_tiles_saves_tiles_and_time_but_no_bytes(step: tuple[str, str, int]) -> None:
+    plain, skipping = run(step), run(step, "lut.skip_zero_tiles=true")
+    assert skipping.work["forward_tiles"] < plain.work["forward_tiles"]
+    assert skipping.work["weight_update_tiles"] < plain.work["weight_update_tiles"]
+    assert skipping.time_ps < plain.time_ps
+    assert skipping.dram_read_bytes == plain.dram_read_bytes
+
+
+@pytest.mark.parametrize("names", [(), ("gradients",), ("spikes",), BUFFERS], ids="+".join)
+def test_a_silent_start_skips_the_last_tiles_of_the_update(names: tuple[str, ...], tmp_path: Path) -> None:
+    """Timesteps without spikes are the last points: nobody waits for their gradients, which are read all the same."""
+    network, record = make_network("spikes", "conv", 3), make_record("spikes", "conv", 3)
+    inputs = record.inputs.copy()
+    inputs[:2] = 0
+    arithmetic, state = record.arithmetic, initial_state(make_network("spikes", "conv", 3), record.arithmetic, 0)
+    write_trace(
+        training_step(network, arithmetic, state, inputs, record.labels, record.optimiser), tmp_path / "silent.h5"
+    )
+    with open_trace(tmp_path / "silent.h5") as trace:
+        result = simulate(trace, tiny_config("lut.skip_zero_tiles=true", *small_buffers(network, *names)))
+    assert_accounts_add_up(result)
+
+
+@pytest.mark.parametrize("skips", [("false", "false"), ("true", "false"), ("false", "true")])
+def test_sparsity_switched_off_costs_time_and_work_but_no_bytes(skips: tuple[str, str]) -> None:
+    step = ("spikes", "conv", 3)
+    dual = run(step)
+    less = run(
+        step, f"backward_engine.skip_zero_gradients={skips[0]}", f"backward_engine.skip_inactive_outputs={skips[1]}"
+    )
+    assert less.work["backward_macs"] > dual.work["backward_macs"]
+    assert less.engines["backward"].busy_ps > dual.engines["backward"].busy_ps
+    assert less.dram_read_bytes == dual.dram_read_bytes
+
+
+def test_dense_backward_work_is_that_of_the_layers() -> None:
+    off = ("backward_engine.skip_zero_gradients=false", "backward_engine.skip_inactive_outputs=false")
+    network = make_network("spikes", "linear", 2)
+    result = run(SMALL, *off)
+    assert result.work["backward_macs"] == 5 * network.layers[1].weights_count  # once a sample, for all timesteps
+
+
+def test_one_timestep_of_a_middle_layer_counts_its_own_gradients() -> None:
+    """With T = 1 the sums below the last layer and those further down are made once each."""
+    off = ("backward_engine.skip_zero_gradients=false", "backward_engine.skip_inactive_outputs=false")
+    result = run(("spikes", "conv", 1), *off)
+    taps = sum(
+        sum(0 <= y + 1 - 2 * oy < 3 and 0 <= x + 1 - 2 * ox < 3 for oy in range(2) for ox in range(2))
+        for y in range(4)
+        for x in range(4)
+    )
+    assert result.work["backward_macs"] == 5 * (taps * 5 * 4 + 120 + 18)
+
+
+def test_lut_work_is_that_of_the_plan() -> None:
+    result = run(SMALL)
+    # 2 timesteps x 5 samples, 2 lanes a look-up cycle. Layer 0: 12 taps of 2 channels = 12 groups of 3 = 6 tiles, 7 rows;
+    # layer 1: 7 channels = 3 groups = 2 tiles, 3 rows.
+    assert result.work["forward_look_ups"] == 2 * 5 * (6 * 7 + 2 * 3) * 2
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        (
+            "arithmetic.value_format=bfloat16",
+            "arithmetic.value_format: .*, got 'bfloat16', allowed: binary16, as traced",
+        ),
+        ("arithmetic.sum_format=binary16", "arithmetic.sum_format: .*, got 'binary16', allowed: binary32, as traced"),
+        ("lut.k=4", "lut.k: the configuration differs from the trace, got 4, allowed: 3, as traced"),
+        ("lut.lanes=4", "lut.lanes: the configuration differs from the trace, got 4, allowed: 2, as traced"),
+        ("arithmetic.micro_batch=3", "arithmetic.micro_batch: .*, got 3, allowed: 2, as traced"),
+    ],
+)
+def test_another_arithmetic_than_the_trace_s_is_refused(override: str, words: str) -> None:
+    with pytest.raises(InputError, match=f"^{words}$"):
+        run(SMALL, override)
+
+
+def test_the_preset_runs_the_same_trace() -> None:
+    own = ("arithmetic.micro_batch=2", "lut.k=3", "lut.lanes=2")
+    result = simulate(make_trace(*STEPS[0]), load_config("h2learn", own))
+    assert_accounts_add_up(result)
+    assert result.cycles == -(-result.time_ps // 1000)

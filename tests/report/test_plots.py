@@ -1,0 +1,56 @@
+"""Plots are written whole and show something, for few layers and many, and for names that mean something elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from matplotlib import image
+from matplotlib.figure import Figure
+
+from tests.report.conftest import Run
+from tlm.report.plots import dram_figure, engines_figure, sparsity_figure, streams_figure, write_plots
+
+NAMES = ["engines.png", "streams.png", "dram.png", "sparsity.png"]
+
+
+@pytest.mark.parametrize("name", ["linear", "deep"])
+def test_four_pictures_are_written(name: str, deep: Run, tmp_path: Path) -> None:
+    run = deep if name == "deep" else Run(("spikes", "linear", 2))
+    paths = write_plots(tmp_path, run.result, run.content, run.trace.network)
+    assert [path.name for path in paths] == NAMES
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
+    for path in paths:
+        pixels = image.imread(path)
+        assert min(pixels.shape[:2]) > 400
+        colours = {tuple(colour) for colour in pixels[::7, ::7].reshape(-1, pixels.shape[2]).round(1)}
+        assert len(colours) >= 4, path.name
+
+
+def texts(figure: Figure) -> set[str]:
+    figure.draw_without_rendering()
+    found = {text.get_text() for axes in figure.axes for text in axes.findobj() if hasattr(text, "get_text")}
+    return found | {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+
+
+def test_every_engine_stream_and_layer_is_named(deep: Run) -> None:
+    assert {name.replace("_", " ") for name in deep.result.engines} <= texts(engines_figure(deep.result, "t"))
+    assert {name.replace("_", " ") for name in deep.result.dram_read_bytes} <= texts(dram_figure(deep.result, "t"))
+    layers = {layer.name for layer in deep.trace.network.layers}
+    assert len(layers) == 9
+    assert layers <= texts(streams_figure(deep.result, deep.trace.network, "t"))
+    assert layers <= texts(sparsity_figure(deep.content, "t"))
+
+
+def test_bars_of_an_engine_add_up_to_the_whole_step(deep: Run) -> None:
+    axes = engines_figure(deep.result, "t").axes[0]
+    widths: dict[int, float] = {}
+    for bar in axes.patches:
+        row = round(bar.get_y() + bar.get_height() / 2)
+        widths[row] = widths.get(row, 0) + bar.get_width()
+    assert widths == {row: pytest.approx(1) for row in range(len(deep.result.engines))}
+
+
+def test_a_network_s_name_is_not_read_as_mathematics(deep: Run) -> None:
+    content = deep.content | {"network": deep.content["network"] | {"name": r"cost $\frac$ [bold"}}
+    assert any(r"$\frac$" in text for text in texts(sparsity_figure(content, content["network"]["name"])))

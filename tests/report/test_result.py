@@ -1,0 +1,107 @@
+"""`result.json`: it is what the schema says, adds up, holds no NaN, and appears whole or not at all."""
+
+from __future__ import annotations
+
+import copy
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.report.conftest import Run
+from tlm.report.result import SCHEMA, versions, write_json
+
+SCHEMA_FILE = json.loads(resources.files("tlm.report").joinpath("result.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = Draft202012Validator(SCHEMA_FILE)
+TRAINING = {
+    "dataset": "digits", "epochs": 1, "steps": 3, "batch": 4, "seed": 0, "loss": None,
+    "held_out_accuracy": 0.5, "skipped_steps": 0, "seconds": 1.5,
+}  # fmt: skip
+
+
+def valid(content: object) -> bool:
+    return VALIDATOR.is_valid(json.loads(json.dumps(content)))
+
+
+def test_the_schema_is_a_schema_of_this_version() -> None:
+    Draft202012Validator.check_schema(SCHEMA_FILE)
+    assert SCHEMA_FILE["properties"]["schema"]["const"] == SCHEMA
+
+
+def test_results_are_valid(linear: Run, deep: Run) -> None:
+    for run in (linear, deep):
+        VALIDATOR.validate(json.loads(json.dumps(run.content, allow_nan=False)))
+        VALIDATOR.validate(json.loads(json.dumps(run.content | {"training": TRAINING})))
+
+
+def paths(schema: Any, content: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths of all keys that the schema names in `content`."""
+    found = []
+    if isinstance(content, dict):
+        for key in set(schema.get("properties", {})) & set(content):
+            found += [(*at, key), *paths(schema["properties"][key], content[key], (*at, key))]
+    elif isinstance(content, list) and content and "items" in schema:
+        found += paths(schema["items"], content[0], (*at, 0))
+    return found
+
+
+def test_the_schema_demands_every_key_and_refuses_wrong_values(deep: Run) -> None:
+    named = [path for path in paths(SCHEMA_FILE, deep.content) if path[-1] not in ("training", "cosim")]
+    assert len(named) > 80
+    for path in named:
+        for change in ("remove", object):
+            content = copy.deepcopy(deep.content)
+            parent = content
+            for key in path[:-1]:
+                parent = parent[key]
+            if change == "remove":
+                del parent[path[-1]]
+            else:
+                parent[path[-1]] = [[None]]
+            assert not valid(content), (path, change)
+
+
+def test_the_guide_names_every_key(deep: Run) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "result.md").read_text(encoding="utf-8")
+    assert all(f"`{key}" in guide for key in deep.content)
+    nested = {key for name in ("time", "network", "dram", "placement") for key in deep.content[name]}
+    nested |= set(TRAINING) | set(deep.content["sparsity"][0]) | set(deep.content["streams"][0])
+    assert {key for key in nested if key not in guide} == set()
+
+
+def test_engines_add_up_to_the_step(linear: Run) -> None:
+    for engine in linear.content["engines"].values():
+        total = engine["busy_ps"] + sum(engine["blocked_ps"].values()) + sum(engine["starved_ps"].values())
+        assert total == linear.content["time"]["step_ps"]
+
+
+def test_dram_adds_up(linear: Run) -> None:
+    dram, time = linear.content["dram"], linear.content["time"]
+    assert dram["total_bytes"] == sum(dram["read_bytes"].values()) + sum(dram["written_bytes"].values())
+    peak_bytes_per_ps = 2 * 3000 / 1e6
+    assert dram["share_of_peak"] == pytest.approx(dram["total_bytes"] / (peak_bytes_per_ps * time["step_ps"]))
+    assert 0 < max(dram["channel_busy_ps"]) <= time["step_ps"]
+
+
+def test_what_is_in_dram(deep: Run, linear: Run) -> None:
+    assert ["inputs", -1] in deep.content["placement"]["in_dram"]
+    assert ["optimiser_state", 0] in linear.content["placement"]["in_dram"]
+
+
+def test_provenance_names_versions_and_the_trace(linear: Run) -> None:
+    provenance = linear.content["provenance"]
+    assert provenance["trace_sha256"] == linear.trace.digest
+    assert versions().items() <= provenance.items()
+
+
+def test_nothing_is_written_of_content_that_is_no_json(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    for content in ({"loss": float("nan")}, {"loss": float("inf")}):
+        with pytest.raises(ValueError, match="Out of range float values"):
+            write_json(content, path)
+    assert list(tmp_path.iterdir()) == []
+    write_json({"loss": None}, path)
+    assert json.loads(path.read_text()) == {"loss": None}
