@@ -69,12 +69,39 @@ def _backward(
                     if y < out_height and x < out_width:
                         count = _compress(maps[plane, y, x], tap, channels, offsets, factors)
                         at = pixel * channels
-                        for c in range(0, whole, CHUNK):
-                            add_products(weights, offsets, factors, count, c, sums, at + c)
-                        for i in range(count):
-                            row = np.uint64(offsets[i] + whole)
-                            rest = np.uint64(channels - whole)
-                            _add_product(sums, np.uint64(at + whole), factors[i], weights, row, rest, sum_format)
+                        _add_chunks(sums, at, whole, weights, offsets, factors, count)
+                        if whole < channels:
+                            rest = (whole, channels - whole)
+                            _add_rest(sums, at, rest, weights, offsets, factors, count, sum_format)
+
+
+@njit(nogil=True, cache=True)
+def _add_chunks(
+    sums: Floats, at: int, width: int, weights: Floats, offsets: NDArray[np.int64], factors: Floats, count: int
+) -> None:
+    """Add all products to sums[at : at + width], a multiple of CHUNK."""
+    for c in range(0, width, CHUNK):
+        add_products(weights, offsets, factors, count, c, sums, at + c)
+
+
+@njit(nogil=True, cache=True)
+def _add_rest(
+    sums: Floats,
+    at: int,
+    rest: tuple[int, int],
+    weights: Floats,
+    offsets: NDArray[np.int64],
+    factors: Floats,
+    count: int,
+    sum_format: Rounding,
+) -> None:
+    """Add all products to the rest of a pixel's sums, given as its first channel and their number."""
+    first, width = np.uint64(at + rest[0]), np.uint64(rest[1])
+    for i in range(count):
+        row = np.uint64(offsets[i] + rest[0])
+        for c in range(width):
+            product = round_sum(np.float32(factors[i] * weights[row + c]), sum_format)
+            sums[first + c] = round_sum(np.float32(sums[first + c] + product), sum_format)
 
 
 @njit(nogil=True, cache=True)
@@ -86,19 +113,3 @@ def _compress(gradient: Floats, tap: int, channels: int, offsets: NDArray[np.int
         factors[count] = gradient[m]
         count += gradient[m] != 0
     return count
-
-
-@njit(nogil=True, cache=True)
-def _add_product(
-    sums: Floats,
-    at: np.uint64,
-    factor: np.float32,
-    weights: Floats,
-    row: np.uint64,
-    width: np.uint64,
-    sum_format: Rounding,
-) -> None:
-    """Add factor x weights[row : row + width] to sums[at : at + width]."""
-    for c in range(width):
-        product = round_sum(np.float32(factor * weights[row + c]), sum_format)
-        sums[at + c] = round_sum(np.float32(sums[at + c] + product), sum_format)
