@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from myhdl import Signal, always_comb, block, modbv
+from myhdl import Signal, always, always_comb, block, modbv
 
 from rtl_models.lut_row import LutRowGeometry, lut_row, lut_row_unit
 from rtl_models.units import Unit
@@ -22,7 +22,7 @@ def crossed_row(geometry: LutRowGeometry) -> Unit:
 
 
 def silent_row(geometry: LutRowGeometry) -> Unit:
-    """A row that never sends."""
+    """A unit that takes everything and never sends."""
     return replace(lut_row_unit(geometry), name="silent_row", block=silent_lut_row)
 
 
@@ -94,34 +94,25 @@ def silent_lut_row(
     out_data: Any,
     **parameters: int,
 ) -> Any:
-    """`lut_row` whose sums nobody hears of."""
-    sending = Signal(bool(0))
+    """A unit with the ports of the row that takes every beat and keeps it."""
+    kept = Signal(bool(0))
 
     @always_comb
-    def silence() -> None:
-        out_valid.next = sending and rst
+    def take() -> None:
+        load_ready.next = not rst
+        index_ready.next = not rst
+        out_valid.next = rst and kept and out_ready
+        out_data.next = index_init
 
-    row = lut_row(
-        clk=clk,
-        rst=rst,
-        load_valid=load_valid,
-        load_ready=load_ready,
-        load_data=load_data,
-        index_valid=index_valid,
-        index_ready=index_ready,
-        index_index=index_index,
-        index_init=index_init,
-        index_start=index_start,
-        index_double=index_double,
-        index_subtract=index_subtract,
-        index_emit=index_emit,
-        index_last=index_last,
-        out_valid=sending,
-        out_ready=out_ready,
-        out_data=out_data,
-        **parameters,
-    )
-    return silence, row
+    @always(clk.posedge)
+    def keep() -> None:
+        seen = modbv(0)[3:]
+        seen[0] = load_valid and load_data != 0
+        seen[1] = index_valid and index_index != 0
+        seen[2] = index_start or index_double or index_subtract or index_emit or index_last
+        kept.next = seen != 0
+
+    return take, keep
 
 
 @block

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from rtl_models.errors import InputError
-from rtl_models.simulators import available_simulators
+from rtl_models.simulators import SimulatorError, available_simulators, process
 from tests.cosim.mutants import crossed_row, silent_row, slow_row
 from tests.cosim.traces import make_step, small_network
 from tlm.config import Config, load_config
 from tlm.cosim import CosimResult, cosimulate, everything, replay
 from tlm.cosim import run as run_module
 from tlm.cosim.geometry import StepGeometry
+from tlm.cosim.runner import Outcome
 from workloads.trace_file import open_trace, write_trace
 
 needs_verilator = pytest.mark.skipif(
@@ -154,11 +155,19 @@ def test_wrong_cycles_end_the_run_and_are_replayed(trace_path: Path, config: Con
 def test_a_row_that_never_sends_is_a_failure(trace_path: Path, config: Config, tmp_path: Path) -> None:
     result = cosimulate(trace_path, config, simulator="verilator", out=tmp_path, row_unit=silent_row)
     assert result.failure is not None
-    assert "no transfer since cycle" in result.failure.difference
+    assert result.failure.difference.startswith("no transfer since cycle")
     assert "out (0 of" in result.failure.difference
     again = replay(str(result.failure.tile_file), row_unit=silent_row)
-    assert again.difference is not None
-    assert "out (0 of" in str(again.difference)
+    assert str(again.difference) == result.failure.difference
+
+
+def test_a_simulator_that_fails_is_no_mismatch(
+    trace_path: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process.sys, "executable", "/bin/false")
+    with pytest.raises(SimulatorError, match=r"^lut_row_k3_g4: rtl_models.simulators.myhdl_worker failed:"):
+        cosimulate(trace_path, config, simulator="myhdl", out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_verilator
@@ -201,7 +210,7 @@ def test_without_verilator_myhdl_runs_alone(trace_path: Path, config: Config, mo
 
 
 def test_all_in_myhdl_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Config) -> None:
-    monkeypatch.setattr(run_module, "run_everything", lambda *_: run_module.Outcome())
+    monkeypatch.setattr(run_module, "run_everything", lambda *_: Outcome())
     path = tmp_path / "trace"
     write_trace(make_step(small_network("spikes")), path)
     result = cosimulate(path, config, "all", "myhdl")
@@ -233,7 +242,9 @@ def test_a_missing_simulator_asked_for_by_name(
 
 
 def test_a_configuration_of_another_arithmetic(trace_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^config: arithmetic.micro_batch: differs from .*, got 8, allowed: 2$"):
+    with pytest.raises(
+        InputError, match=r"^config: arithmetic.value_format: differs from .*, got 'binary16', allowed: bfloat16$"
+    ):
         cosimulate(trace_path, load_config("h2learn"))
 
 

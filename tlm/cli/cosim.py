@@ -107,21 +107,19 @@ def print_result(result: CosimResult) -> None:
     """Print a result for a person: a table by engine and layer, the verdict per unit, and the failing tile."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
-    console.print(_table(result))
+    Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL).print(_table(result))
     for note in result.notes:
-        console.print(f"note: {note}", markup=False)
+        click.echo(f"note: {note}")
     for unit in result.units:
-        console.print(f"{unit.unit}: law {unit.verdict} ({unit.reason})", markup=False, highlight=False)
-    seconds = ", ".join(f"{phase} {value:.1f} s" for phase, value in result.seconds.items())
-    console.print(f"time: {seconds}", markup=False, highlight=False)
-    if result.failure is not None:
-        failure = result.failure
-        console.print(f"MISMATCH in {failure.stream} ({failure.simulator}): {failure.difference}", markup=False)
-        if failure.tile_file is not None:
-            console.print(f"run it again: h2learn cosim --replay {failure.tile_file} --vcd tile.vcd", markup=False)
-    else:
-        console.print("every compared bit and cycle is equal" if result.passed else "nothing was compared")
+        click.echo(f"{unit.unit}: law {unit.verdict} ({unit.reason})")
+    click.echo("time: " + ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in result.seconds.items()))
+    failure = result.failure
+    if failure is None:
+        click.echo("every compared bit and cycle is equal" if result.passed else "nothing was compared")
+        return
+    click.echo(f"MISMATCH in {failure.stream} ({failure.simulator}): {failure.difference}")
+    if failure.tile_file is not None:
+        click.echo(f"run it again: h2learn cosim --replay {failure.tile_file} --vcd tile.vcd")
 
 
 def _table(result: CosimResult) -> Table:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +157,8 @@ def _in_pool(jobs: list[Job], setting: _Setting, processes: int) -> _Results:
         running: dict[Future[Outcome], Job] = {}
         try:
             for job in waiting:
-                running[pool.submit(_run_job, job)] = job
+                with _interrupt_blocked():
+                    running[pool.submit(_run_job, job)] = job
                 if len(running) <= processes:
                     continue
                 yield from _finished(running)
@@ -166,6 +168,16 @@ def _in_pool(jobs: list[Job], setting: _Setting, processes: int) -> _Results:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started here: theirs is the parent's to answer, their start-up included."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _finished(running: dict[Future[Outcome], Job]) -> _Results:
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
@@ -173,7 +185,6 @@ def _finished(running: dict[Future[Outcome], Job]) -> _Results:
 
 
 def _start_worker(path: Path, geometry: StepGeometry, simulator: str, seed: int, row_unit: RowUnit) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     set_threads(1)  # every processor has a process of its own
     _worker["runner"] = JobRunner(path, geometry, simulator, seed, row_unit)
 

@@ -32,9 +32,14 @@ class SampleCases:
 
 
 def deepest(geometry: StepGeometry) -> int:
-    """Accumulator depth of the row that runs the streams of both engines: it changes neither bits nor cycles."""
-    config = geometry.config
-    return max(config.forward_engine.accumulator_depth, config.weight_update_engine.accumulator_depth)
+    """Accumulator depth of the row that runs the streams, which changes neither bits nor cycles.
+
+    The least power of two that holds every block: quick to build, and most traces share one built row.
+    """
+    last = len(geometry.micro_batches) - 1  # the first micro-batch is a full one, the last may be smaller
+    shapes = [geometry.shape(engine, layer, index) for engine, layer in geometry.strata for index in {0, last}]
+    longest = max(block.stop - block.start for shape in shapes for block in shape.blocks)
+    return 1 << (longest - 1).bit_length()
 
 
 def sample_cases(reader: StreamReader, streams: int, seed: int) -> SampleCases:

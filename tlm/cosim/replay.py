@@ -11,7 +11,7 @@ from rtl_models.lut_row import lut_row_unit
 from rtl_models.reference.row import lut_row
 from rtl_models.simulators import SimulatorError, simulator_by_name
 from tlm.cosim.cases import Difference, first_difference, make_case
-from tlm.cosim.runner import RowUnit
+from tlm.cosim.runner import RowUnit, misbehaviour
 from tlm.cosim.tile_file import FailingTile, read_tile
 from tlm.engines.lut_row_law import LutRowTiming
 
@@ -54,7 +54,7 @@ def replay(
         response = chosen.run(row_unit(geometry), [case.stimulus(geometry)], vcd=waveform)[0]
         difference, cycles = first_difference(case, geometry, response), response.cycles_total
     except SimulatorError as error:
-        difference, cycles = Difference("behaviour", text=str(error)), 0
+        difference, cycles = misbehaviour(error)[1], 0
     reference_changed = not np.array_equal(sums, tile.case.sums)
     return ReplayResult(tile, chosen.name, difference, cycles, reference_changed, law_changed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from tlm.cosim.result import Comparison, merge
 
 RowUnit = Callable[[LutRowGeometry], Unit]
 """What makes the LUT row of a geometry: `rtl_models.lut_row.lut_row_unit`, or a user's own row."""
+
+_MISBEHAVIOUR = re.compile(r"stimulus (\d+): (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def run_cases(
     """Run `prepared` cases in one call of `simulator`; compare results, trace values and the cycle of every transfer.
 
     A unit that hangs or sends too much fails with what the simulator says. Raises SimulatorError where the unit cannot
-    be built.
+    be built or the simulator itself fails.
     """
     unit = row_unit(geometry)
     stimuli = [entry.case.stimulus(geometry) for entry in prepared]
@@ -71,30 +74,33 @@ def run_cases(
     return outcome
 
 
-def _responses(simulator: Simulator, unit: Unit, stimuli: list[Stimulus]) -> list[Response | SimulatorError]:
-    """Run all stimuli in one call; where one misbehaves, one by one up to it, to learn which one that is."""
+def _responses(simulator: Simulator, unit: Unit, stimuli: list[Stimulus]) -> list[Response | Difference]:
+    """Run all stimuli in one call; where one misbehaves, again those before it, and what the simulator says of it."""
     try:
         return list(simulator.run(unit, stimuli))
-    except SimulatorError:
-        responses: list[Response | SimulatorError] = []
-        for stimulus in stimuli:
-            try:
-                responses += simulator.run(unit, [stimulus])
-            except SimulatorError as error:
-                return [*responses, error]
-        return responses
+    except SimulatorError as error:
+        number, difference = misbehaviour(error)
+        return [*simulator.run(unit, stimuli[:number]), difference]
+
+
+def misbehaviour(error: SimulatorError) -> tuple[int, Difference]:
+    """Return under which stimulus a unit hung or sent too much, and the words; raises `error` if it tells of none."""
+    match = _MISBEHAVIOUR.fullmatch(str(error.args[1]))
+    if match is None:  # not the unit but the simulator failed, or was interrupted
+        raise error
+    return int(match[1]), Difference("behaviour", text=match[2])
 
 
 def _compare(
-    simulator: str, geometry: LutRowGeometry, entry: Prepared, response: Response | SimulatorError
+    simulator: str, geometry: LutRowGeometry, entry: Prepared, response: Response | Difference
 ) -> tuple[Difference | None, Comparison]:
     """Compare one response; returns the first difference and the counts."""
     case = entry.case
     count = Comparison(entry.key.engine, entry.key.layer, "", simulator, streams=1, tiles=len(case.task.positions))
     count.stalled_streams = int(bool(case.stalls))
-    if isinstance(response, SimulatorError):
+    if isinstance(response, Difference):
         count.results = count.mismatched_results = len(case.sums)
-        return Difference("behaviour", text=str(response)), count
+        return response, count
     count.results = len(case.sums)
     count.transfers = sum(len(cycles) for cycles in case.transfers.values())
     wrong = count_differences(case, geometry, response)
