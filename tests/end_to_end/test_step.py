@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -92,13 +92,13 @@ def test_more_overlap_takes_less_time(step: tuple[str, str, int], names: tuple[s
 def test_no_pipeline_runs_one_stream_at_a_time() -> None:
     spans = run(("spikes", "conv", 3), "pipeline=none").spans
     assert len(spans) == 3 * (4 + 3 + 4)  # micro-batches x (forward + backward + update)
-    assert all(before.end_ps <= after.start_ps for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before.end_ps <= after.start_ps for before, after in pairwise(spans))
 
 
 def test_a_layer_pipeline_works_on_one_micro_batch_at_a_time() -> None:
     spans = run(("spikes", "conv", 3), "pipeline=layer").spans
     by_batch = [[s for s in spans if s.stream.micro_batch.index == index] for index in range(3)]
-    for before, after in zip(by_batch, by_batch[1:], strict=False):
+    for before, after in pairwise(by_batch):
         assert max(s.end_ps for s in before) <= min(s.start_ps for s in after)
 
 
@@ -206,7 +206,7 @@ def test_one_timestep_of_a_middle_layer_counts_its_own_gradients() -> None:
 
 def test_lut_work_is_that_of_the_plan() -> None:
     result = run(SMALL)
-    # 2 timesteps x 5 samples, 2 lanes a look-up cycle. Layer 0: 12 taps of 2 channels = 12 groups of 3 = 6 tiles, 7 rows;
+    # 2 timesteps x 5 samples, 2 lanes a look-up cycle. Layer 0: 12 taps of 2 channels = 6 tiles, 7 rows;
     # layer 1: 7 channels = 3 groups = 2 tiles, 3 rows.
     assert result.work["forward_look_ups"] == 2 * 5 * (6 * 7 + 2 * 3) * 2
 

@@ -1,0 +1,57 @@
+"""The main job as a function: phases it reports, results it returns, and a loss that is not finite."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.steps import TINY, make_record
+from tlm.job import Job, run_job
+from workloads.trace_file import write_trace
+
+NETWORK = "input: {shape: [8, 8, 1], exponent: 4}\ntimesteps: 2\nlayers: [{linear: 5}, {linear: 10}]\n"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    write_trace(make_record("spikes", "linear", 2), tmp_path / "step.h5")
+    return Job(str(tmp_path / "step.h5"), overrides=TINY, cosim="none")
+
+
+def test_it_returns_what_it_writes_and_reports_each_phase(job: Job, tmp_path: Path) -> None:
+    phases: list[tuple[str, int, int]] = []
+    content = run_job(job, tmp_path / "out", "h2learn run", lambda *phase: phases.append(phase))
+    assert json.loads((tmp_path / "out" / "result.json").read_text()) == content
+    assert phases == [("simulation", 0, 1), ("simulation", 1, 1)]
+    assert content["provenance"]["command"] == "h2learn run"
+
+
+def test_the_same_job_twice_differs_in_nothing(job: Job, tmp_path: Path) -> None:
+    first = run_job(job, tmp_path / "first")
+    assert run_job(job, tmp_path / "second") == first
+    for name in ("timeline.json", "transactions.parquet"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_training_that_diverges_still_ends_in_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tlm import job as module
+
+    path = tmp_path / "tiny.yaml"
+    path.write_text(NETWORK)
+    train = module.train
+
+    def diverging(*arguments, **options):  # type: ignore[no-untyped-def]
+        result = train(*arguments, **options)
+        history = (*result.progress.history[:-1], replace(result.progress.history[-1], loss=float("nan")))
+        return replace(result, progress=replace(result.progress, history=history))
+
+    monkeypatch.setattr(module, "train", diverging)
+    phases: list[str] = []
+    job = Job(str(path), cosim="none", batch=700)
+    content = run_job(job, tmp_path / "out", report=lambda phase, *_: phases.append(phase))
+    assert content["training"]["loss"] is None
+    assert set(phases) == {"training", "simulation"}
+    assert json.loads((tmp_path / "out" / "result.json").read_text()) == content
