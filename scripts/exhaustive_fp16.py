@@ -24,6 +24,7 @@ from typing import Any
 from rtl_models.errors import InputError
 from rtl_models.simulators import SimulatorError
 from rtl_models.simulators.build import build_unit, cache_folder
+from rtl_models.simulators.elementwise import BARE
 from rtl_models.simulators.source import source_hash
 from rtl_models.verification.exhaustive import Check, PartResult, all_checks, run_part, run_sample
 from rtl_models.verification.judges import softfloat_is_installed
@@ -83,7 +84,7 @@ def run_jobs(jobs: Sequence[Job], state: State, processes: int) -> None:
     """Run the jobs that the state does not have, over the processes."""
     waiting = [job for job in jobs if job.key not in state.done]
     for check in {job.check for job in waiting}:
-        build_unit(check.unit)  # once, before several processes want it
+        build_unit(check.unit, BARE)  # once, before several processes want it
     if len(waiting) < len(jobs):
         print(f"{len(jobs) - len(waiting)} of {len(jobs)} parts are done already", flush=True)
     total = {job.check: sum(other.check == job.check for other in waiting) for job in waiting}

@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from rtl_models.errors import InputError
 from rtl_models.simulators.build import build_unit
+from rtl_models.simulators.wrapper import Variant
 from rtl_models.units import Unit
 
 WIDEST_BITS = 32
 """PyVerilator's accessors of narrower ports pass one machine word; so does this loop."""
+BARE = Variant(interactive=True)
+"""The model without the batch driver's harness, whose registers would stand between operands and result."""
 
 _Model = ctypes.c_void_p
 _Word = ctypes.c_uint32
@@ -34,14 +37,14 @@ class VerilatedFunction:
     """
 
     def __init__(self, unit: Unit, library: Path | None = None) -> None:
-        """Load `library`, an already built shared object of `unit`, or build the unit's own."""
+        """Load `library`, an already built shared object of `unit` in the variant `BARE`, or build the unit's own."""
         ports = [[(f"{s.name}_{f.name}", f.width_bits) for s in side for f in s.fields] for side in _sides(unit)]
         if [len(side) for side in ports] != [2, 1] or any(w > WIDEST_BITS for side in ports for _, w in side):
             got = [width for side in ports for _, width in side]
             raise InputError(
                 "unit is not a function of two operands, field widths", unit.name, got, f"2 + 1, <= {WIDEST_BITS} bits"
             )
-        shared = ctypes.CDLL(str(library or build_unit(unit)))
+        shared = ctypes.CDLL(str(library or build_unit(unit, BARE)))
         (a, b), (result,) = ([name for name, _ in side] for side in ports)
         set_a = _function(shared, f"set_{a}", ctypes.c_int, _Model, _Word)
         set_b = _function(shared, f"set_{b}", ctypes.c_int, _Model, _Word)
