@@ -38,7 +38,7 @@ def deepest(geometry: StepGeometry) -> int:
     """
     last = len(geometry.micro_batches) - 1  # the first micro-batch is a full one, the last may be smaller
     shapes = [geometry.shape(engine, layer, index) for engine, layer in geometry.strata for index in {0, last}]
-    longest = max(block.stop - block.start for shape in shapes for block in shape.blocks)
+    longest: int = max(block.stop - block.start for shape in shapes for block in shape.blocks)
     return 1 << (longest - 1).bit_length()
 
 
