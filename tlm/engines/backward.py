@@ -13,7 +13,7 @@ from tlm.kernel.channel import TokenChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
-from tlm.schedule.backward_items import BackwardItems, backward_items
+from tlm.schedule.backward_items import BackwardItems, backward_items, block_positions, is_union, step_operands
 
 SUMS_ROOM = "room for sums"
 _ANY_NUMBER = 1 << 30  # blocks under way and made: bounded by the room in the output buffer
@@ -43,8 +43,6 @@ class BackwardEngine(Module):
         self._context = context
         self.streams = backward_streams(context.network, context.batches)
         self._units = BackwardUnits(context.config.backward_engine)
-        # Half of the output buffer's bytes may be one block, so that the next one is made while it is drained.
-        self._block_bytes = context.config.buffers.output_bytes // 2
         self.room: ByteChannel[None] = ByteChannel("room", self, context.config.buffers.output_bytes)
         self.results: TokenChannel[SumBlock] = TokenChannel("sums", self, _ANY_NUMBER)
         self._under_way: TokenChannel[int] = TokenChannel("under_way", self, _ANY_NUMBER)
@@ -57,7 +55,7 @@ class BackwardEngine(Module):
 
     def is_union(self, stream: Stream) -> bool:
         """Whether the stream's sums serve every timestep: below the last layer, whose gradient is always the same."""
-        return stream.layer == self._context.last_layer - 1
+        return is_union(self._context.trace, stream.layer)
 
     def steps(self, stream: Stream) -> int:
         """Steps of a stream: one for the union of all timesteps below the last layer, else every timestep."""
@@ -91,7 +89,7 @@ class BackwardEngine(Module):
         context = self._context
         positions = context.network.layers[stream.layer].out_positions
         width = context.config.contract.sum.width_bytes
-        size = max(1, min(positions, self._block_bytes // (channels * width)))
+        size = block_positions(positions, channels, context.config)
         completed_ps = self.simulation.now_ps
         for sample in range(stream.micro_batch.count):
             for first in range(0, positions, size):
@@ -117,16 +115,9 @@ class BackwardEngine(Module):
         return self._context.clock.to_cycles(self.simulation.now_ps, "ceil")
 
     def _items(self, stream: Stream, step: int) -> BackwardItems:
-        context, samples = self._context, stream.micro_batch.samples
+        context = self._context
         upper = context.network.layers[stream.layer + 1]
-        if self.is_union(stream):
-            gradients = context.trace.gradients(stream.layer + 1, samples)
-            masks = context.trace.masks(stream.layer, samples).max(axis=0)
-        else:
-            t = context.network.timesteps - 1 - step
-            at = slice(t, t + 1)
-            gradients = context.trace.gradients(stream.layer + 1, samples, at)[0]
-            masks = context.trace.masks(stream.layer, samples, at)[0]
+        gradients, masks = step_operands(context.trace, stream.layer, stream.micro_batch.samples, step)
         return backward_items(upper, gradients, masks, context.config.backward_engine)
 
     def _wait_for_gradients(self, stream: Stream, step: int) -> Steps:

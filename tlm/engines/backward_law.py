@@ -19,6 +19,7 @@ from rtl_models.errors import InputError
 from rtl_models.units import Pattern
 from tlm.config import BackwardEngineConfig
 from tlm.engines.lut_row_law import next_set
+from tlm.schedule.backward_tasks import GroupQueue
 
 Cycles = NDArray[np.int64]
 Counts = NDArray[np.int64]
@@ -217,6 +218,14 @@ class Dispatch(NamedTuple):
     """The cycle after the last sum has left."""
     units: Counts
     """[groups]: the unit that ran each group, in the order of the queue."""
+
+
+def deal_groups(queue: GroupQueue, config: BackwardEngineConfig) -> Counts:
+    """Return the unit that runs each group where the whole queue is there from the beginning and all units are idle."""
+    units = BackwardUnits(config)
+    ends = np.cumsum(queue.block_items)
+    blocks = [slice(end - count, end) for end, count in zip(ends, queue.block_items, strict=True)]
+    return np.concatenate([units.run(queue.gradients[block], queue.active[block], 0).units for block in blocks])
 
 
 @njit(nogil=True, cache=True)

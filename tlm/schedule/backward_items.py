@@ -8,8 +8,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tlm.config import BackwardEngineConfig
+from tlm.config import BackwardEngineConfig, Config
 from workloads.network import Layer
+from workloads.record import Flags, Floats
+from workloads.trace_file import Trace
 
 Counts = NDArray[np.int64]
 
@@ -52,6 +54,32 @@ def backward_items(
     _sum_windows(visits, reach, upper.kernel_height, upper.kernel_width, upper.stride, upper.padding)
     active = masks if config.skip_inactive_outputs else np.ones_like(masks)
     return BackwardItems(reach, count_by_tile(active, config.channel_tile))
+
+
+def is_union(trace: Trace, layer: int) -> bool:
+    """Whether the sums below layer `layer` + 1 serve every timestep: the last layer's gradient is always the same."""
+    return layer == len(trace.network.layers) - 2
+
+
+def step_operands(trace: Trace, layer: int, samples: slice, step: int) -> tuple[Floats, Flags]:
+    """Return the gradients [B, OH, OW, M] above and the masks [B, H, W, C] of `layer` at a step of the backward pass.
+
+    Step 0 is the last timestep; below the last layer, the only step is that of the union of all masks.
+    """
+    if is_union(trace, layer):
+        return trace.gradients(layer + 1, samples), trace.masks(layer, samples).max(axis=0)
+    t = trace.network.timesteps - 1 - step
+    at = slice(t, t + 1)
+    return trace.gradients(layer + 1, samples, at)[0], trace.masks(layer, samples, at)[0]
+
+
+def block_positions(positions: int, channels: int, config: Config) -> int:
+    """Return how many of a plane's positions enter the units as one block, their sums of `channels` channels each.
+
+    A block takes at most half of the output buffer's bytes, so that the next one is made while it is drained.
+    """
+    position_bytes = channels * config.contract.sum.width_bytes
+    return max(1, min(positions, config.buffers.output_bytes // 2 // position_bytes))
 
 
 def count_by_tile(active: NDArray[np.uint8], channel_tile: int) -> Counts:
