@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, update_streams
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.engines.transposition import TranspositionUnit
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
-from tlm.kernel.process import Steps
+from tlm.kernel.process import Process, Steps
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
 from tlm.schedule.geometry import is_direct, update_point_groups, update_work
 from tlm.schedule.lut_jobs import LutJob, LutPlan, ZeroTiles, plan_jobs
@@ -32,8 +34,8 @@ class WeightUpdateEngine(Module):
             for array in range(count)
         ]
         for array in self.arrays:
-            self.process(lambda process, a=array.number: self._feed(a), f"feed{array.number}")
-            self.process(lambda process, a=array: self._store(a), f"store{array.number}", daemon=True)
+            self.process(partial(self._feed, array.number), f"feed{array.number}")
+            self.process(partial(self._store, array), f"store{array.number}", daemon=True)
 
     def begin(self, array: int, stream: Stream) -> Steps:
         """Wait for the pipeline's permission."""
@@ -99,7 +101,7 @@ class WeightUpdateEngine(Module):
             return min((last_group + 1) * arithmetic.k, planes)
         return last_group // -(-layer.out_positions // arithmetic.k) + 1
 
-    def _feed(self, array: int) -> Steps:
+    def _feed(self, array: int, _process: Process) -> Steps:
         """Ask for the indices of every tile of the array's jobs, in order."""
         context = self._context
         arithmetic = context.config.contract
@@ -113,7 +115,7 @@ class WeightUpdateEngine(Module):
                     first = job is plan.jobs[0] and number == 0
                     yield from self.transposition.request(array, bits, fill=first)
 
-    def _store(self, array: LutArray) -> Steps:
+    def _store(self, array: LutArray, _process: Process) -> Steps:
         """Write sums that do not stay on the chip back to DRAM, job by job; after the last one they are complete."""
         context = self._context
         width = context.config.contract.sum.width_bytes
