@@ -1,4 +1,4 @@
-"""`h2learn run`: what it writes and prints, what it refuses, and what an interrupted run leaves behind: nothing partial."""
+"""`h2learn run`: what it writes and prints, what it refuses, and that an interrupted run leaves nothing partial."""
 
 from __future__ import annotations
 
