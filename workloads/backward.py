@@ -11,6 +11,7 @@ from rtl_models.reference.gradient import gradient_unit, sum_over_time
 from rtl_models.reference.lut import LutTables, scale_sums
 from rtl_models.reference.packing import bit_plane, update_indices, update_operands
 from rtl_models.reference.rounding import add_in_place, rounding
+from rtl_models.reference.transpose import transpose_into
 from workloads.forward import BIT_PLANES, Activity, Inputs
 from workloads.network import DIRECT, Layer, Network
 from workloads.record import Arithmetic, Flags, Floats
@@ -113,6 +114,7 @@ def _update_tables(layer: Layer, arithmetic: Arithmetic, gradients: Floats) -> L
 
 def _by_row(layer: Layer, total: Floats) -> Floats:
     """Return [elements, M] as [M, R, S, C], NaN in its canonical form."""
-    by_row = np.ascontiguousarray(total.T).reshape(layer.weights_shape)
+    by_row = np.empty(layer.weights_shape, np.float32)
+    transpose_into(total, by_row.reshape(layer.out_channels, -1))
     by_row[np.isnan(by_row)] = np.float32(np.nan)
     return by_row

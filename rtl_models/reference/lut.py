@@ -38,8 +38,10 @@ class LutTables:
         self.nonfinite = 0
         self.subnormal = 0
         groups, k, rows = operands.shape
-        self._operands = np.zeros((groups, k, -(-rows // VECTOR) * VECTOR), np.float32)
-        self._operands[:, :, :rows] = operands
+        self._operands = operands
+        if rows % VECTOR:
+            self._operands = np.zeros((groups, k, -(-rows // VECTOR) * VECTOR), np.float32)
+            self._operands[:, :, :rows] = operands
         self._lanes = lanes
         self._entry_format, self._sum_format = rounding(value), rounding(total)
         self._chunk = max(lanes, _TABLE_BYTES // (rows * 4 << k) // lanes * lanes)

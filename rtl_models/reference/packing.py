@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtl_models.reference.shape import LayerShape, forward_group_count, plane_points, update_group_count
 from rtl_models.reference.threads import run_parts, split
+from rtl_models.reference.transpose import transpose_into
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.uint8]
@@ -35,8 +36,10 @@ def forward_operands(layer: LayerShape, weights: Floats, k: int, lanes: int) -> 
     rows, taps, channels = layer.out_channels, layer.kernel_height * layer.kernel_width, layer.in_channels
     per_tap = -(-channels // k)
     operands = np.zeros((forward_group_count(layer, k, lanes) * k, rows), np.float32)
-    padded = operands[: taps * per_tap * k].reshape(taps, per_tap * k, rows)
-    padded[:, :channels] = weights.reshape(rows, taps, channels).transpose(1, 2, 0)
+    fields = np.ascontiguousarray(weights).reshape(rows, taps, channels)
+    if channels % k:
+        fields = np.pad(fields, ((0, 0), (0, 0), (0, per_tap * k - channels)))
+    transpose_into(fields.reshape(rows, -1), operands[: taps * per_tap * k])
     return operands.reshape(-1, k, rows)
 
 
