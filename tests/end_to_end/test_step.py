@@ -181,7 +181,8 @@ def test_sparsity_switched_off_costs_time_and_work_but_no_bytes(skips: tuple[str
         step, f"backward_engine.skip_zero_gradients={skips[0]}", f"backward_engine.skip_inactive_outputs={skips[1]}"
     )
     assert less.work["backward_macs"] > dual.work["backward_macs"]
-    assert less.engines["backward"].busy_ps > dual.engines["backward"].busy_ps
+    if skips[0] == "false":  # with two lanes a tile, outputs that are computed for nothing only fill lanes that idle
+        assert less.engines["backward"].busy_ps > dual.engines["backward"].busy_ps
     assert less.dram_read_bytes == dual.dram_read_bytes
 
 
