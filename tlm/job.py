@@ -18,6 +18,7 @@ from tlm.report.result import build_result, write_json
 from tlm.report.timeline import timeline
 from tlm.schedule.placement import place
 from tlm.simulation import simulate
+from workloads.datasets import choose_dataset
 from workloads.network import Network, list_networks, load_network
 from workloads.trace_file import open_trace
 from workloads.trainer import train
@@ -83,11 +84,10 @@ def _network(job: Job) -> Network | None:
 
 
 def _settings(job: Job, network: Network, config: Config) -> TrainingSettings:
-    from workloads.digits import steps_per_epoch
     from workloads.training_settings import check_whole
 
     check_whole("epochs", job.epochs, 1)
-    steps = job.epochs * steps_per_epoch(job.batch)
+    steps = job.epochs * choose_dataset(network).steps_per_epoch(job.batch)
     return TrainingSettings(network, steps, steps, config.contract, batch=job.batch, seed=job.seed)
 
 
@@ -96,7 +96,7 @@ def _train(job: Job, network: Network, config: Config, trace: Path, report: Repo
     result = train(settings, trace, report=lambda progress: report("training", progress.step, settings.steps))
     last = result.progress.history[-1]
     return {
-        "dataset": "digits",
+        "dataset": settings.dataset.name,
         "epochs": job.epochs,
         "steps": settings.steps,
         "batch": job.batch,

@@ -27,7 +27,7 @@ class EpochResult:
     steps: int
     loss: float
     accuracy: float  # of the training batches as they came, 0..1
-    held_out_accuracy: float  # of the 360 held-out images after the last step, 0..1
+    held_out_accuracy: float  # of the held-out images after the last step, 0..1
 
 
 @dataclass(frozen=True)

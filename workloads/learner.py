@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.digits import NAME, Images
+from workloads.dataset import Images
 from workloads.float_step import float_logits, float_step, sgd_update
 from workloads.initialise import initial_weights
 from workloads.record import OptimiserConstants, StepRecord
@@ -75,9 +75,8 @@ class MachineLearner:
         settings = self._settings
         network, arithmetic = settings.network, settings.arithmetic
         if capture:
-            record = training_step(
-                network, arithmetic, state, inputs, labels, optimiser, number, settings.seed, dataset=NAME
-            )
+            run = (number, settings.seed, settings.dataset.name)
+            record = training_step(network, arithmetic, state, inputs, labels, optimiser, *run)
             counts = [(layer.nonfinite, layer.subnormal) for layer in record.layers]
             after, loss, logits, skipped = state_after(record, state), record.loss, record.logits, record.skipped
         else:

@@ -1,4 +1,4 @@
-"""Training on the digits: a loop that can stop after any step and go on later with the same bits."""
+"""Training on a data set: a loop that can stop after any step and go on later with the same bits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from rtl_models.errors import InputError
 from workloads.atomic import check_writable
 from workloads.checkpoint import EpochResult, Progress, read_checkpoint, write_checkpoint
-from workloads.digits import Samples, as_inputs, epoch_batches, load_digits_split
+from workloads.dataset import Samples, as_inputs
 from workloads.learner import Learner, make_learner
+from workloads.network import Network
 from workloads.sealed_file import open_sealed
 from workloads.trace_file import write_trace
 from workloads.trace_schema import TRACE
 from workloads.training_settings import FLOAT32, TrainingSettings
 
-_EVALUATION_BATCH = 72  # a fifth of the held-out images: bounds the memory of the potentials
+_LARGEST_EVALUATION_BATCH = 72
+_EVALUATION_BYTES = 1 << 28  # of potentials, spikes, masks and sums that an evaluation holds at once
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,19 @@ def train(
 def accuracy(settings: TrainingSettings, learner: Learner, progress: Progress, samples: Samples) -> float:
     """Share of `samples`, 0..1, whose largest logit is that of their label."""
     correct = 0
-    for start in range(0, len(samples.labels), _EVALUATION_BATCH):
-        chosen = slice(start, start + _EVALUATION_BATCH)
+    batch = evaluation_batch(settings.network)
+    for start in range(0, len(samples.labels), batch):
+        chosen = slice(start, start + batch)
         logits = learner.logits(progress.state, as_inputs(samples.images[chosen], settings.network))
         correct += _correct(logits, samples.labels[chosen])
     return correct / len(samples.labels)
+
+
+def evaluation_batch(network: Network) -> int:
+    """Images that an evaluation runs at once: as many as memory allows, which changes no bit of their logits."""
+    neurons = sum(layer.out_positions * layer.out_channels for layer in network.layers)
+    image_bytes = network.timesteps * neurons * (4 + 1 + 1 + 4)
+    return max(1, min(_LARGEST_EVALUATION_BATCH, _EVALUATION_BYTES // image_bytes))
 
 
 def _run(
@@ -104,7 +114,7 @@ def _batches(settings: TrainingSettings, done: int) -> Iterator[Samples]:
     """Batches of steps `done` + 1 to the last."""
     while done < settings.steps:
         epoch, first = divmod(done, settings.steps_per_epoch)
-        for batch in epoch_batches(settings.seed, epoch, settings.batch, first):
+        for batch in settings.dataset.epoch_batches(settings.seed, epoch, settings.batch, first):
             if done == settings.steps:
                 return
             yield batch
@@ -150,7 +160,7 @@ def _close_epoch(settings: TrainingSettings, learner: Learner, progress: Progres
         steps=steps,
         loss=progress.loss_sum / steps,
         accuracy=progress.correct / (steps * settings.batch),
-        held_out_accuracy=accuracy(settings, learner, progress, load_digits_split().held_out),
+        held_out_accuracy=accuracy(settings, learner, progress, settings.dataset.load().held_out),
     )
     return replace(progress, loss_sum=0.0, correct=0, history=(*progress.history, result))
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from rtl_models.errors import InputError
 from rtl_models.formats import BINARY32
-from workloads.digits import check_network, steps_per_epoch
+from workloads.dataset import Dataset
+from workloads.datasets import choose_dataset
 from workloads.network import Network
 from workloads.record import Arithmetic, OptimiserConstants
 
@@ -25,10 +26,11 @@ _LARGEST_SCALE = 126  # 2^q and 2^-q are normal binary32 numbers
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """A run of `steps` steps on the digits: SGD with momentum, the learning rate falling along a cosine over all steps.
+    """A run of `steps` steps: SGD with momentum, the learning rate falling along a cosine over all steps.
 
     `capture` is the step (from 1) whose record becomes the trace. `learner` is ``machine`` (the machine's arithmetic,
     bit-exact) or ``float32`` (the baseline, which knows no `arithmetic`). The loss scale is 2^`scale_log2`.
+    `dataset_name` names the data set; None is the one whose images have the shape of the network's input.
     """
 
     network: Network
@@ -43,17 +45,23 @@ class TrainingSettings:
     scale_log2: int = 12
     dynamic_scale: bool = False
     learner: str = MACHINE
+    dataset_name: str | None = None
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set that the network is trained on; raises InputError if there is none for it."""
+        return choose_dataset(self.network, self.dataset_name)
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of one pass over the training images."""
-        return steps_per_epoch(self.batch)
+        return self.dataset.steps_per_epoch(self.batch)
 
     def check(self) -> None:
         """Raise InputError, naming the setting, if one has a value that cannot be used."""
-        check_network(self.network)
+        dataset = self.dataset
         check_arithmetic(self.arithmetic)
-        steps_per_epoch(self.batch)
+        dataset.steps_per_epoch(self.batch)
         check_whole("steps", self.steps, 1)
         check_whole("capture", self.capture, 1, self.steps)
         check_whole("seed", self.seed, 0, _LARGEST_SEED)
@@ -79,6 +87,7 @@ class TrainingSettings:
         """Return all settings as plain values, one level deep: what a checkpoint is compared by."""
         network = {f"network {key}": value for key, value in self.network.to_dict().items()}
         return network | {
+            "dataset": self.dataset.name,
             "value-format": self.arithmetic.value.name,
             "sum-format": self.arithmetic.sum.name,
             "k": self.arithmetic.k,

@@ -16,6 +16,7 @@ from rich.console import Console
 
 import tlm.cli.train
 from tlm.cli.main import main
+from workloads.datasets import DATASETS
 from workloads.trace_file import open_trace
 
 NETWORK = """
@@ -136,7 +137,10 @@ def test_words_for_wrong_options(
 @pytest.mark.parametrize(
     ("network", "text"),
     [
-        ("digits-convolution", "network: unknown network, got 'digits-convolution', allowed: digits-conv, digits-mlp"),
+        (
+            "digits-convolution",
+            "network: unknown network, got 'digits-convolution', allowed: cifar-cnn, digits-conv, digits-mlp",
+        ),
         ("none.yaml", "network: cannot read the network file"),
     ],
 )
@@ -146,11 +150,36 @@ def test_words_for_wrong_networks(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert names(tmp_path) == []
 
 
-def test_network_that_the_digits_do_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_network_that_no_data_set_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "big.yaml"
-    path.write_text(NETWORK.replace("[8, 8, 1]", "[32, 32, 3]"))
+    path.write_text(NETWORK.replace("[8, 8, 1]", "[32, 32, 1]"))
     assert main(["train", str(path), "--out", str(tmp_path / "step.h5")]) == 2
+    assert "tiny: input: no data set has images of this shape, got 'direct [32, 32, 1]'" in capsys.readouterr().err
+
+
+def test_photographs_for_networks_of_their_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "colour.yaml", tmp_path / "step.h5"
+    path.write_text(NETWORK.replace("[8, 8, 1], exponent: 4", "[32, 32, 3], exponent: 8"))
+    assert main(["train", str(path), "--steps", "1", "--batch", "3", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "tiny, trained on the photographs" in printed
+    assert "% of 160 images" in printed
+    with open_trace(out) as trace:
+        assert (trace.dataset, trace.batch) == ("photographs", 3)
+    assert (
+        main(["train", str(path), "--dataset", "photographs", "--steps", "1", "--batch", "3", "--out", str(out)]) == 0
+    )
+    assert "finished already" in capsys.readouterr().out
+    assert main(["train", str(path), "--dataset", "digits", "--out", str(out)]) == 2
     assert "tiny: input: the digits cannot be fed to this network, got 'direct [32, 32, 3]'" in capsys.readouterr().err
+    assert main(["train", str(path), "--dataset", "cifar-10", "--out", str(out)]) == 2
+    assert "dataset: unknown data set, got 'cifar-10', allowed: digits, photographs\n" in capsys.readouterr().err
+
+
+def test_help_names_the_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in DATASETS)
 
 
 def test_other_settings_than_the_checkpoint(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_shipped_networks() -> None:
-    assert list_networks() == ["digits-conv", "digits-mlp"]
+    assert list_networks() == ["cifar-cnn", "digits-conv", "digits-mlp"]
     conv = load_network("digits-conv")
     shapes = [(layer.out_height, layer.out_width, layer.out_channels) for layer in conv.layers]
     assert shapes == [(8, 8, 32), (4, 4, 64), (1, 1, 128), (1, 1, 10)]
@@ -70,7 +70,7 @@ def test_constants_are_rounded_once_from_binary64() -> None:
         assert value.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["digits-conv", "digits-mlp"])
+@pytest.mark.parametrize("name", list_networks())
 def test_round_trip_of_shipped_networks(name: str) -> None:
     network = load_network(name)
     assert parse_network(network.to_dict(), name) == network
@@ -104,7 +104,11 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("keys", "value", "text"),
     [
-        (("speed",), 1, r"^f: unknown key, got 'speed', allowed: input, layers, name, neuron, timesteps$"),
+        (
+            ("speed",),
+            1,
+            r"^f: unknown key, got 'speed', allowed: initial_gain, input, layers, name, neuron, timesteps$",
+        ),
         (("input",), None, r"^f: input: must be a table of keys, allowed: coding, exponent, shape, signed$"),
         (("input", "colour"), 1, r"^f: input: unknown key, got 'colour', allowed: coding, exponent, shape, signed$"),
         (("input", "shape"), [8, 8], r"^f: input: shape: must be \[height, width, channels\], got \[8, 8\]$"),
@@ -117,6 +121,8 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
         (("timesteps",), 0, r"^f: timesteps: wrong value, got 0, allowed: a whole number >= 1$"),
         (("timesteps",), True, r"^f: timesteps: wrong value, got True, allowed: a whole number >= 1$"),
         (("timesteps",), None, r"^f: timesteps: wrong value, got 'nothing', allowed: a whole number >= 1$"),
+        (("initial_gain",), 0, r"^f: initial_gain: wrong value, got 0.0, allowed: a number > 0$"),
+        (("initial_gain",), True, r"^f: initial_gain: wrong value, got True, allowed: a finite number$"),
         (("neuron", "leak"), 1, r"^f: neuron: unknown key, got 'leak', allowed: alpha, beta, interval, threshold$"),
         (("neuron", "alpha"), "x", r"^f: neuron: alpha: wrong value, got 'x', allowed: a finite number$"),
         (("neuron", "beta"), float("nan"), r"^f: neuron: beta: wrong value, got nan, allowed: a finite number$"),
@@ -145,7 +151,7 @@ def test_words_for_mistakes(keys: tuple[Any, ...], value: object, text: str) -> 
 
 def test_words_for_files(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"^network: unknown network, got 'lenet', allowed: digits-conv, digits-mlp or a"
+        InputError, match=r"^network: unknown network, got 'lenet', allowed: cifar-cnn, digits-conv, digits-mlp or a"
     ):
         load_network("lenet")
     with pytest.raises(

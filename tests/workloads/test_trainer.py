@@ -17,13 +17,13 @@ from rtl_models.formats import BFLOAT16, BINARY16, BINARY32
 from tests.workloads.synthetic import small_network
 from tests.workloads.test_trace_file import assert_same
 from workloads.checkpoint import CHECKPOINT, Progress, read_checkpoint, write_checkpoint
-from workloads.digits import epoch_batches, load_digits_split
+from workloads.digits import DIGITS, load_digits_split
 from workloads.learner import MachineLearner, make_learner
 from workloads.network import load_network
 from workloads.record import Arithmetic
 from workloads.sealed_file import write_sealed
 from workloads.trace_file import open_trace
-from workloads.trainer import accuracy, train
+from workloads.trainer import accuracy, evaluation_batch, train
 from workloads.training_settings import TrainingSettings
 from workloads.training_state import initial_state
 from workloads.training_step import train_step
@@ -147,7 +147,7 @@ def test_a_finished_run_costs_nothing(paths: Paths, monkeypatch: pytest.MonkeyPa
 def test_loop_equals_steps_taken_by_hand() -> None:
     settings = dataclasses.replace(SETTINGS, steps=4, capture=4)
     state = initial_state(TINY, settings.arithmetic, settings.seed)
-    batches = [*epoch_batches(3, 0, 400), next(epoch_batches(3, 1, 400))]
+    batches = [*DIGITS.epoch_batches(3, 0, 400), next(DIGITS.epoch_batches(3, 1, 400))]
     losses, correct = [], []
     for number, batch in enumerate(batches, start=1):
         optimiser = settings.optimiser(number, 12)
@@ -165,7 +165,7 @@ def test_loop_equals_steps_taken_by_hand() -> None:
 def test_capture_of_any_step(paths: Paths) -> None:
     settings = dataclasses.replace(SETTINGS, capture=5)
     progress = train(settings, paths.trace, paths.checkpoint).progress
-    batch = list(epoch_batches(3, 1, 400))[1]  # step 5 is the second of the second epoch
+    batch = list(DIGITS.epoch_batches(3, 1, 400))[1]  # step 5 is the second of the second epoch
     with open_trace(paths.trace) as trace:
         assert (trace.step, trace.seed, trace.dataset, trace.digest) == (5, 3, "digits", progress.captured)
         assert np.array_equal(trace.inputs(), batch.images)
@@ -324,7 +324,9 @@ def test_words_for_broken_checkpoints(whole: Progress, paths: Paths) -> None:
             {"arithmetic": Arithmetic(value=BINARY32, sum=BINARY16)},
             "sum-format: wrong value, got 'binary16', allowed: binary32 or the value format binary32$",
         ),
-        ({"network": small_network()}, "small: input: the digits cannot be fed to this network"),
+        ({"network": small_network()}, "small: input: no data set has images of this shape"),
+        ({"dataset_name": "photographs"}, "tiny: input: the photographs cannot be fed to this network"),
+        ({"dataset_name": "faces"}, "dataset: unknown data set, got 'faces', allowed: digits, photographs$"),
     ],
 )
 def test_words_for_settings(changes: dict[str, Any], text: str) -> None:
@@ -360,9 +362,20 @@ def test_words_for_a_trace_of_the_float32_baseline(paths: Paths) -> None:
     ):
         train(settings, paths.trace)
     learner = make_learner(settings)
-    batch = next(epoch_batches(0, 0, 4))
+    batch = next(DIGITS.epoch_batches(0, 0, 4))
     with pytest.raises(ValueError, match="step 3: a float32 step has no record"):
         learner.step(learner.initial_state(), batch.images, batch.labels, settings.optimiser(3, 12), 3, capture=True)
+
+
+def test_evaluation_batches_fit_the_memory() -> None:
+    assert evaluation_batch(load_network("digits-mlp")) == 72
+    neurons = 2 * 32 * 32 * 128 + 16 * 16 * 128 + 2 * 16 * 16 * 256 + 8 * 8 * 256 + 2 * 8 * 8 * 512 + 4 * 4 * 512
+    images = evaluation_batch(load_network("cifar-cnn"))
+    assert images == (1 << 28) // (6 * (neurons + 1024 + 512 + 10) * 10) == 8
+    huge = small_network(
+        input={"shape": [1000, 1000, 1]}, layers=[{"conv": {"channels": 99, "kernel": [1, 1]}}, {"linear": 10}]
+    )
+    assert evaluation_batch(huge) == 1
 
 
 def test_report_sees_every_step() -> None:

@@ -136,6 +136,8 @@ def test_initial_weights_are_seeded_and_scaled() -> None:
     big = small_network("spikes")
     weights = initial_state(big, ARITHMETIC, 1).master[2]
     assert np.std(weights) * np.sqrt(big.layers[2].elements) == pytest.approx(0.5, rel=0.25)
+    gained = initial_state(replace(big, initial_gain=2.0), Arithmetic(value=BINARY32), 1)
+    assert np.allclose(gained.master[2], 4 * weights)
 
 
 SPIKES = small_network("spikes")

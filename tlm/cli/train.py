@@ -1,4 +1,4 @@
-"""`h2learn train`: train a network on the digits, go on after an interruption, capture one step as a trace."""
+"""`h2learn train`: train a network on a data set, go on after an interruption, capture one step as a trace."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ CHECKPOINT_SUFFIX = ".checkpoint"
 
 @click.command()
 @click.argument("network", metavar="NETWORK")
+@click.option(
+    "--dataset",
+    "dataset_name",
+    metavar="NAME",
+    help="digits (8x8) or photographs (crops, 32x32 colour).  [default: the one of the network's input shape]",
+)
 @click.option("--epochs", type=int, help="Passes over the training images.  [default: 25]")
 @click.option("--steps", type=int, help="Steps, instead of epochs.")
 @click.option("--batch", type=int, default=32, show_default=True, help="Images a step.")
@@ -46,7 +52,7 @@ CHECKPOINT_SUFFIX = ".checkpoint"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def train(network: str, epochs: int | None, steps: int | None, out: Path, as_json: bool, **options: Any) -> None:
-    """Train NETWORK on the digits, bit-exact, and capture one training step as a trace.
+    """Train NETWORK, bit-exact, and capture one training step as a trace.
 
     NETWORK is a name of `h2learn list networks` or a network file (YAML). Beside FILE stands FILE.checkpoint, written
     after every epoch and on Ctrl-C; the same command goes on from it and ends with the same bits.
@@ -70,12 +76,14 @@ def summarise(settings: TrainingSettings, result: TrainingResult, trace: Path, c
     epochs = [{name: _finite(value) for name, value in vars(entry).items()} for entry in progress.history]
     return {
         "network": settings.network.name,
+        "dataset": settings.dataset.name,
         "steps": progress.step,
         "resumed_at_step": result.started_at if 0 < result.started_at < settings.steps else None,
         "was_finished": result.started_at == settings.steps,
         "loss": epochs[-1]["loss"],
         "accuracy": epochs[-1]["accuracy"],
         "held_out_accuracy": epochs[-1]["held_out_accuracy"],
+        "held_out_images": settings.dataset.held_out,
         "skipped_steps": progress.skipped_steps,
         "nonfinite": progress.nonfinite,
         "subnormal": progress.subnormal,
@@ -89,26 +97,25 @@ def summarise(settings: TrainingSettings, result: TrainingResult, trace: Path, c
 
 def _settings(network: str, epochs: int | None, steps: int | None, options: dict[str, Any]) -> TrainingSettings:
     """Check the options against each other and return the settings of the run; raises InputError."""
-    from workloads.digits import steps_per_epoch
+    from workloads.datasets import choose_dataset
     from workloads.network import load_network
     from workloads.record import Arithmetic
     from workloads.training_settings import DEFAULT_EPOCHS, TrainingSettings, check_whole
 
     if epochs is not None and steps is not None:
         raise InputError("give --epochs or --steps, not both", "train", f"--epochs {epochs} --steps {steps}")
+    chosen = load_network(network)
     if steps is None:
         epochs = DEFAULT_EPOCHS if epochs is None else epochs
         check_whole("epochs", epochs, 1)
-        steps = epochs * steps_per_epoch(options["batch"])
+        steps = epochs * choose_dataset(chosen, options["dataset_name"]).steps_per_epoch(options["batch"])
     arithmetic = Arithmetic(
         value=format_by_name(options.pop("value_format"), "value-format"),
         sum=format_by_name(options.pop("sum_format"), "sum-format"),
         **{name: options.pop(name) for name in ("k", "lanes", "micro_batch")},
     )
     capture = options.pop("capture")
-    settings = TrainingSettings(
-        load_network(network), steps, steps if capture is None else capture, arithmetic, **options
-    )
+    settings = TrainingSettings(chosen, steps, steps if capture is None else capture, arithmetic, **options)
     settings.check()
     return settings
 
@@ -139,12 +146,12 @@ def _print_summary(summary: dict[str, Any]) -> None:
     elif summary["resumed_at_step"] is not None:
         steps += f", went on after step {summary['resumed_at_step']}"
     rows = {
-        "network": f"{summary['network']}, trained on the digits",
+        "network": f"{summary['network']}, trained on the {summary['dataset']}",
         "steps": steps,
-        "speed": f"{summary['steps_per_second']:.1f} steps/s",
+        "speed": f"{summary['steps_per_second']:.3g} steps/s",
         "loss, last epoch": loss,
         "accuracy, last epoch": f"{summary['accuracy']:.2%} of the training batches",
-        "held-out accuracy": f"{summary['held_out_accuracy']:.2%} of 360 images",
+        "held-out accuracy": f"{summary['held_out_accuracy']:.2%} of {summary['held_out_images']} images",
         "stored values": f"{summary['nonfinite']:,} non-finite, {summary['subnormal']:,} subnormal",
         "skipped steps": str(summary["skipped_steps"]),
         "trace": f"{trace['path']}, step {trace['step']}",

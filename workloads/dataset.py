@@ -1,0 +1,134 @@
+"""A data set: images with labels, split for good, and seeded batches that can be entered anywhere.
+
+`Dataset` is all that training knows of one. A new one is a module that fills it in, and its name in
+workloads/datasets.py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_models.errors import InputError
+from workloads.network import DIRECT, InputSpec, Network
+
+_ORDER_STREAM = 1  # keeps the order's random numbers apart from those of the initial weights
+_LARGEST_SIGNED_BYTE = 127
+
+Images = NDArray[np.uint8] | NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images [N, H, W, C] of bytes with their labels [N], 0 .. classes - 1."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def take(self, indices: NDArray[np.int64]) -> Samples:
+        """Return the chosen samples as arrays of their own, which are read-only."""
+        chosen = Samples(self.images[indices], self.labels[indices])
+        chosen.images.flags.writeable = False
+        chosen.labels.flags.writeable = False
+        return chosen
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples to train on, and samples held out."""
+
+    train: Samples
+    held_out: Samples
+
+
+class Augmentation(Protocol):
+    """A small random change of images that leaves their labels true."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """Random numbers for `count` images, one row each."""
+
+    def apply(self, images: NDArray[np.uint8], draws: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Change each of images [N, H, W, C] as its row of `draws` says."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set called `name`, of `training` images to train on and `held_out` images, [H, W, C] each being `shape`.
+
+    Bytes reach up to `largest_byte`. `load` reads the images; everything else is known without them.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: int
+    largest_byte: int
+    training: int
+    held_out: int
+    load: Callable[[], Split]
+    augmentation: Augmentation
+
+    @property
+    def accepted_input(self) -> str:
+        """The network input that these images can be fed to, in words."""
+        unsigned = "" if self.largest_byte <= _LARGEST_SIGNED_BYTE else "unsigned "
+        return f"{unsigned}{DIRECT} {list(self.shape)}"
+
+    def fits(self, source: InputSpec) -> bool:
+        """Whether the images can be fed to this input."""
+        shape = (source.height, source.width, source.channels)
+        holds = not source.signed or self.largest_byte <= _LARGEST_SIGNED_BYTE
+        return source.coding == DIRECT and shape == self.shape and holds
+
+    def check_network(self, network: Network) -> None:
+        """Raise InputError if the images cannot be fed to `network`, or it has fewer outputs than there are classes."""
+        if not self.fits(network.input):
+            what = f"the {self.name} cannot be fed to this network"
+            raise InputError(what, f"{network.name}: input", input_words(network.input), self.accepted_input)
+        if network.classes < self.classes:
+            what = f"too few outputs for the {self.name}"
+            raise InputError(what, f"{network.name}: layers", network.classes, f">= {self.classes}")
+
+    def steps_per_epoch(self, batch: int) -> int:
+        """Batches of one epoch; the last, incomplete batch is dropped. Raises InputError if there is not one."""
+        if not 1 <= batch <= self.training:
+            raise InputError("wrong value", "batch", batch, f"1..{self.training}, the number of training images")
+        return self.training // batch
+
+    def epoch_batches(self, seed: int, epoch: int, batch: int, first: int = 0) -> Iterator[Samples]:
+        """Yield the batches of epoch `epoch` (from 0), from batch `first` on: permuted, augmented training images.
+
+        Order and augmentation come from `seed` and `epoch` alone, so an epoch can be entered anywhere. What is left
+        after the last whole batch is dropped; the next epoch permutes all images again.
+        """
+        train = self.load().train
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ORDER_STREAM, epoch)))
+        order = rng.permutation(len(train.labels))
+        draws = self.augmentation.draw(rng, len(order))
+        for number in range(first, self.steps_per_epoch(batch)):
+            chosen = slice(number * batch, (number + 1) * batch)
+            images = self.augmentation.apply(train.images[order[chosen]], draws[chosen])
+            yield Samples(images, train.labels[order[chosen]])
+
+
+def input_words(source: InputSpec) -> str:
+    """A network's input as errors show it, such as ``direct [8, 8, 1]``."""
+    return f"{'signed ' if source.signed else ''}{source.coding} {[source.height, source.width, source.channels]}"
+
+
+def as_inputs(images: NDArray[np.uint8], network: Network) -> Images:
+    """Return images that fit `network` in the type that its input has; the numbers are the same in both."""
+    return images.astype(np.int8) if network.input.signed else images
+
+
+def find_packaged_file(package: str, path: str) -> Path | None:
+    """Return the file at `path` inside an installed package without importing it; None where there is none."""
+    found = importlib.util.find_spec(package)
+    folders = found.submodule_search_locations if found and found.submodule_search_locations else []
+    files = (Path(folder) / path for folder in folders)
+    return next((file for file in files if file.is_file()), None)
