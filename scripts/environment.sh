@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by run.sh and test.sh: the virtual environment in .venv, pinned packages, Verilator and a C++ compiler.
+# Sourced by run.sh and test.sh: the virtual environment in .venv, pinned packages, Verilator and a C++ compiler; for the
+# tests Icarus Verilog and Yosys as well.
 #
 # Everything is done once. A stamp file, written last, holds a hash of the pins, pyproject.toml, the Python version and
 # the folder; while it fits, a start does no more than compute that hash. An interrupted set-up leaves a mark behind and
@@ -11,6 +12,8 @@ readonly own_mark="$venv/.h2learn-own"
 readonly unfinished_mark="$venv/.h2learn-unfinished"
 readonly no_tools_mark="$venv/.h2learn-no-tools" # its text is the reason
 readonly exit_set_up_failed=69                   # EX_UNAVAILABLE of sysexits.h; `h2learn run` itself never gives it
+readonly model_tools="verilator g++ make" # for Verilated models
+readonly check_tools="iverilog yosys"      # for the tests besides
 
 say() { echo "h2learn: $*" >&2; }
 
@@ -21,8 +24,8 @@ give_up() {
 
 # set_up_environment run|dev: makes .venv ready for the program (run) or for the tests as well (dev).
 set_up_environment() {
-    local kind="$1" missing
-    if ! packages_ready "$kind" || ! tools_settled; then
+    local kind="$1"
+    if ! packages_ready "$kind" || ! tools_settled "$kind"; then
         # The lock is on the folder itself, so that nothing needs to be cleaned up; a second start waits its turn.
         exec 9<"$root"
         flock --nonblock 9 || {
@@ -30,13 +33,13 @@ set_up_environment() {
             flock 9
         }
         packages_ready "$kind" || install_packages "$kind"
-        tools_settled || install_tools
+        tools_settled "$kind" || install_tools "$kind"
         exec 9<&-
     fi
-    missing="$(missing_tools)"
-    if [[ -n "$missing" ]]; then
-        say "missing:$missing ($(<"$no_tools_mark")): MyHDL alone will simulate the RTL; remedy: apt-get install$missing"
-    fi
+    # shellcheck disable=SC2086  # the names are words
+    tell_missing "MyHDL alone will simulate the RTL" $model_tools
+    # shellcheck disable=SC2086
+    [[ "$kind" == run ]] || tell_missing "the checks that need them are skipped" $check_tools
 }
 
 # What the packages in .venv depend on, as one hash.
@@ -131,23 +134,40 @@ find_python() {
 # Debian ships venv without ensurepip unless python3-venv is installed.
 can_make_venv() { "$1" -c "import venv, ensurepip" 2>/dev/null; }
 
-# What Verilated models need, and this machine lacks, each with a space in front.
+tools_of() {
+    case "$1" in
+        run) echo "$model_tools" ;;
+        dev) echo "$model_tools $check_tools" ;;
+    esac
+}
+
+# Which of the given tools this machine lacks, each with a space in front.
 missing_tools() {
     local tool
-    for tool in verilator g++ make; do
+    for tool in "$@"; do
         command -v "$tool" >/dev/null || echo -n " $tool"
     done
 }
 
-# Nothing to install, or it was tried in vain: an attempt can take long, one is enough.
-tools_settled() { [[ -e "$no_tools_mark" || -z "$(missing_tools)" ]]; }
+# tell_missing CONSEQUENCE TOOL...: one line if a tool is missing.
+tell_missing() {
+    local consequence="$1" missing
+    missing="$(missing_tools "${@:2}")"
+    if [[ -n "$missing" ]]; then
+        say "missing:$missing ($(<"$no_tools_mark")): $consequence; remedy: apt-get install$missing"
+    fi
+}
 
+# Nothing to install, or it was tried in vain: an attempt can take long, one is enough.
+# shellcheck disable=SC2046  # the names are words
+tools_settled() { [[ -e "$no_tools_mark" || -z "$(missing_tools $(tools_of "$1"))" ]]; }
+
+# shellcheck disable=SC2046,SC2086  # the names are words
 install_tools() {
     local missing reason
-    missing="$(missing_tools)"
-    # shellcheck disable=SC2086  # the names are words
+    missing="$(missing_tools $(tools_of "$1"))"
     if reason="$(apt_install $missing)"; then
-        [[ -n "$(missing_tools)" ]] || return 0
+        [[ -n "$(missing_tools $(tools_of "$1"))" ]] || return 0
         reason="installed, but not on the PATH"
     fi
     echo "$reason" >"$no_tools_mark"

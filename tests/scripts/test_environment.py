@@ -53,7 +53,7 @@ if [[ -e "$MACHINE/apt-fails" ]]; then
 fi
 rm -f "$MACHINE/no-venv"
 [[ ! -e "$MACHINE/apt-puts-elsewhere" ]] || exit 0
-for tool in verilator g++ make; do
+for tool in verilator g++ make iverilog yosys; do
     ln -sf id "$MACHINE/bin/$tool"
 done
 """
@@ -78,7 +78,7 @@ class Machine:
             (self.bin / tool).symlink_to(shutil.which(tool) or tool)
         self.command("python3.11", PYTHON)
         self.command("id", "#!/usr/bin/env bash\necho 0\n")
-        for tool in ("verilator", "g++", "make"):
+        for tool in ("verilator", "g++", "make", "iverilog", "yosys"):
             self.command(tool, "#!/usr/bin/env bash\n")
 
     def command(self, name: str, text: str) -> None:
@@ -324,6 +324,27 @@ class TestVerilator:
         machine.logged()
         assert machine.run("run.sh") == (0, "h2learn run\n", [line])
         assert machine.logged() == []
+
+
+class TestToolsOfTheTests:
+    def test_installed_for_the_tests_only(self, machine: Machine) -> None:
+        (machine.bin / "iverilog").unlink()
+        machine.command("apt-get", APT_GET)
+        assert machine.run("run.sh")[0] == 0
+        assert not any(line.startswith("apt-get") for line in machine.logged())
+        assert machine.run("test.sh")[0] == 0
+        (install,) = [line for line in machine.logged() if line.startswith("apt-get install")]
+        assert install.endswith(" iverilog")
+
+    def test_said_in_one_line_where_they_cannot_be_installed(self, machine: Machine) -> None:
+        (machine.bin / "iverilog").unlink()
+        (machine.bin / "yosys").unlink()
+        line = (
+            "h2learn: missing: iverilog yosys (no apt-get here): the checks that need them are skipped; "
+            "remedy: apt-get install iverilog yosys"
+        )
+        assert line in machine.run("test.sh")[2]
+        assert line not in machine.run("run.sh")[2]
 
 
 class TestTests:
