@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -21,6 +21,8 @@ HALF = PipelineGeometry(BINARY16, BINARY32, latency_cycles=1)
 BRAIN = PipelineGeometry(BFLOAT16, BINARY32, latency_cycles=3)
 NARROW = PipelineGeometry(BINARY16, BINARY16, latency_cycles=2)  # sums are no wider than values
 SINGLE = PipelineGeometry(BINARY32, BINARY32, latency_cycles=4)
+
+Shown = Mapping[str, NDArray[np.unsignedinteger]]  # each field of the results
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,10 @@ class PipelineContract:
     def random_task(self, rng: np.random.Generator, g: PipelineGeometry, counts: NDArray[np.int64]) -> PipelineTask:
         raise NotImplementedError
 
-    def observe(self, geometry: PipelineGeometry, cases: Sequence[Case]) -> list[dict[str, Payload]]:
+    def observe(self, geometry: PipelineGeometry, cases: Sequence[Case]) -> list[Shown]:
         raise NotImplementedError
 
-    def check(self, geometry: PipelineGeometry, cases: Sequence[Case]) -> list[dict[str, Payload]]:
+    def check(self, geometry: PipelineGeometry, cases: Sequence[Case]) -> list[Shown]:
         """Compare what the view shows with the oracle, bit by bit."""
         observed = self.observe(geometry, cases)
         assert len(observed) == len(cases)
@@ -124,7 +126,7 @@ class PipelineContract:
 class ReferenceView(PipelineContract):
     """The reference function: bits only."""
 
-    def observe(self, geometry: PipelineGeometry, cases: Sequence[Case]) -> list[dict[str, Payload]]:
+    def observe(self, geometry: PipelineGeometry, cases: Sequence[Case]) -> list[Shown]:
         return [self.reference(case.task, geometry) for case in cases]
 
 
@@ -133,7 +135,7 @@ class SimulatedView(PipelineContract):
 
     simulator: ClassVar[Simulator]
 
-    def observe(self, geometry: PipelineGeometry, cases: Sequence[Case]) -> list[dict[str, Payload]]:
+    def observe(self, geometry: PipelineGeometry, cases: Sequence[Case]) -> list[Shown]:
         unit = self.make(geometry)
         stimuli = [pipeline_stimulus(unit, c.task, c.valid, c.ready) for c in cases]
         responses = self.simulator.run(unit, stimuli)
