@@ -131,16 +131,15 @@ def gradient(
     load, enable = (Signal(bool(0)) for _ in range(2))
     du, d16 = (Signal(modbv(0)[len(out_du) :]) for _ in range(2))
     widened, a_next = (Signal(modbv(0)[len(out_a_next) :]) for _ in range(2))
-    ports = [constants_alpha, constants_beta]
-    constants = registers_for(ports)
+    held_alpha, held_beta = registers_for([constants_alpha, constants_beta])
     return (
         pipeline_control(
             clk, rst, constants_valid, constants_ready, element_valid, element_ready, element_renew,
             out_valid, out_ready, load, enable, latency,
         ),
-        constant_registers(clk, load, ports, constants),
+        constant_registers(clk, load, [constants_alpha, constants_beta], [held_alpha, held_beta]),
         differentiate(
-            element_sum, element_u, element_du_next, element_f, element_s, element_last, *constants, du,
+            element_sum, element_u, element_du_next, element_f, element_s, element_last, held_alpha, held_beta, du,
             *value_bits, *sum_bits,
         ),
         float_widen(du, widened, *value_bits, *sum_bits),

@@ -129,15 +129,23 @@ def neuron(
     bits = (value_exponent_bits, value_fraction_bits, sum_exponent_bits, sum_fraction_bits)
     load, enable, s, f = (Signal(bool(0)) for _ in range(4))
     u = Signal(modbv(0)[len(out_u) :])
-    ports = [constants_alpha, constants_threshold, constants_low, constants_high, constants_scale]
-    constants = registers_for(ports)
+    held_alpha, held_threshold, held_low, held_high, held_scale = registers_for(
+        [constants_alpha, constants_threshold, constants_low, constants_high, constants_scale]
+    )
     return (
         pipeline_control(
             clk, rst, constants_valid, constants_ready, element_valid, element_ready, element_renew,
             out_valid, out_ready, load, enable, latency,
         ),
-        constant_registers(clk, load, ports, constants),
-        fire(element_x, element_u_before, element_s_before, element_first, *constants, u, s, f, *bits),
+        constant_registers(
+            clk, load,
+            [constants_alpha, constants_threshold, constants_low, constants_high, constants_scale],
+            [held_alpha, held_threshold, held_low, held_high, held_scale],
+        ),
+        fire(
+            element_x, element_u_before, element_s_before, element_first,
+            held_alpha, held_threshold, held_low, held_high, held_scale, u, s, f, *bits,
+        ),
         delay_line(clk, enable, u, out_u, latency),
         delay_line(clk, enable, s, out_s, latency),
         delay_line(clk, enable, f, out_f, latency),

@@ -116,15 +116,21 @@ def optimiser(
     load, enable = (Signal(bool(0)) for _ in range(2))
     v, w = (Signal(modbv(0)[len(out_w) :]) for _ in range(2))
     w16 = Signal(modbv(0)[len(out_w16) :])
-    ports = [constants_scale, constants_mu, constants_lr, constants_wd]
-    constants = registers_for(ports)
+    held_scale, held_mu, held_lr, held_wd = registers_for([constants_scale, constants_mu, constants_lr, constants_wd])
     return (
         pipeline_control(
             clk, rst, constants_valid, constants_ready, element_valid, element_ready, element_renew,
             out_valid, out_ready, load, enable, latency,
         ),
-        constant_registers(clk, load, ports, constants),
-        descend(element_dw, element_v, element_w, *constants, v, w, sum_exponent_bits, sum_fraction_bits),
+        constant_registers(
+            clk, load,
+            [constants_scale, constants_mu, constants_lr, constants_wd],
+            [held_scale, held_mu, held_lr, held_wd],
+        ),
+        descend(
+            element_dw, element_v, element_w, held_scale, held_mu, held_lr, held_wd, v, w,
+            sum_exponent_bits, sum_fraction_bits,
+        ),
         float_narrow(w, w16, *CONSTANT_BITS, value_exponent_bits, value_fraction_bits),
         delay_line(clk, enable, v, out_v, latency),
         delay_line(clk, enable, w, out_w, latency),

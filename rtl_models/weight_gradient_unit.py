@@ -60,15 +60,14 @@ def weight_gradient(
     sum_bits = (sum_exponent_bits, sum_fraction_bits)
     load, enable = (Signal(bool(0)) for _ in range(2))
     scaled, dw = (Signal(modbv(0)[len(out_dw) :]) for _ in range(2))
-    ports = [constants_scale]
-    constants = registers_for(ports)
+    (held_scale,) = registers_for([constants_scale])
     return (
         pipeline_control(
             clk, rst, constants_valid, constants_ready, element_valid, element_ready, element_renew,
             out_valid, out_ready, load, enable, latency,
         ),
-        constant_registers(clk, load, ports, constants),
-        float_multiplier(element_h, *constants, scaled, *sum_bits, *CONSTANT_BITS, *sum_bits),
+        constant_registers(clk, load, [constants_scale], [held_scale]),
+        float_multiplier(element_h, held_scale, scaled, *sum_bits, *CONSTANT_BITS, *sum_bits),
         float_adder(element_dw, scaled, dw, *sum_bits),
         delay_line(clk, enable, dw, out_dw, latency),
     )  # fmt: skip
