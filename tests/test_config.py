@@ -127,6 +127,11 @@ def test_a_configuration_is_frozen() -> None:
         ("lut.k=2.0", "h2learn: lut.k: wrong value, got 2.0, allowed: integer"),
         ("lut.k=", "h2learn: lut.k: wrong value, got 'nothing', allowed: integer"),
         ("lut.lanes=12", "h2learn: lut.lanes must be a power of two, got 12"),
+        ("backward_engine.lanes=65", "h2learn: backward_engine.lanes: at most channel_tile (64), got 65"),
+        (
+            "optimiser_unit.latency_cycles=65",
+            "h2learn: optimiser_unit.latency_cycles: wrong value, got 65, allowed: less than or equal to 64",
+        ),
         ("lut.lanes=512", "h2learn: lut.lanes: wrong value, got 512, allowed: less than or equal to 256"),
         ("clock_period_ps=0", "h2learn: clock_period_ps: wrong value, got 0, allowed: greater than or equal to 1"),
         ("dram.latency_ps=-1", "h2learn: dram.latency_ps: wrong value, got -1, allowed: greater than or equal to 0"),

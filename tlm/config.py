@@ -20,6 +20,7 @@ from tlm.engines.lut_row_law import LutRowTiming
 from workloads.record import Arithmetic
 
 Positive = Annotated[int, Field(ge=1)]
+Latency = Annotated[int, Field(ge=1, le=64)]  # what the RTL's pipelines can be given
 NotNegative = Annotated[int, Field(ge=0)]
 
 
@@ -40,8 +41,8 @@ class LutConfig(_Table):
 
     k: Annotated[int, Field(ge=1, le=8)] = 4
     lanes: Annotated[int, Field(ge=1, le=256)] = 16
-    build_latency_cycles: Positive = 2
-    adder_latency_cycles: Positive = 4
+    build_latency_cycles: Latency = 2
+    adder_latency_cycles: Latency = 4
     tree_registers: bool = True
     skip_zero_tiles: bool = False
 
@@ -59,9 +60,9 @@ class BackwardEngineConfig(_Table):
 
     units: Positive = 192
     lanes: Positive = 16
-    items_in_flight: Positive = 4
-    channel_tile: Positive = 64
-    adder_latency_cycles: Positive = 4
+    items_in_flight: Annotated[int, Field(ge=1, le=64)] = 4
+    channel_tile: Annotated[int, Field(ge=1, le=1024)] = 64
+    adder_latency_cycles: Latency = 4
     skip_zero_gradients: bool = True
     skip_inactive_outputs: bool = True
 
@@ -70,20 +71,20 @@ class VectorUnitConfig(_Table):
     """A pipelined vector unit: `width` elements a cycle, the first result after `latency_cycles`."""
 
     width: Positive = 64
-    latency_cycles: Positive = 12
+    latency_cycles: Latency = 12
 
 
 class NeuronUnitConfig(VectorUnitConfig):
     """The neuron unit: a multiply, an add and two compares."""
 
-    latency_cycles: Positive = 8
+    latency_cycles: Latency = 8
 
 
 class TranspositionUnitConfig(VectorUnitConfig):
     """The transposition unit: `width` spike bits a cycle."""
 
     width: Positive = 1024
-    latency_cycles: Positive = 2
+    latency_cycles: Latency = 2
 
 
 class BuffersConfig(_Table):
@@ -148,6 +149,11 @@ class Config(_Table):
             raise ValueError(f"arithmetic.sum_format {total!r} cannot hold every {value} value")
         if self.lut.lanes & (self.lut.lanes - 1):
             raise ValueError(f"lut.lanes must be a power of two, got {self.lut.lanes}")
+        unit = self.backward_engine
+        if unit.lanes > unit.channel_tile:
+            raise ValueError(
+                f"backward_engine.lanes must be at most channel_tile {unit.channel_tile}, got {unit.lanes}"
+            )
         return self
 
     @property
