@@ -49,6 +49,13 @@ class NeuronContract(PipelineContract):
             "s_before": flags(rng, count),
             "first": flags(rng, count) & flags(rng, count),
         }
+        # ties with threshold, low or high: exact, or made by the rounding of u
+        tie = rng.random(count) < 0.1
+        bound = rng.choice([CONSTANTS[name] for name in ("threshold", "low", "high")], count)
+        scale = single(constants["scale"])[np.repeat(np.arange(len(counts)), counts)]
+        x = encode(bound * (1 + rng.integers(-1, 2, count) * 2.0**-20) / scale, g.sum_format)
+        elements["x"] = np.where(tie, x, elements["x"])
+        elements["first"][tie] = 1
         return PipelineTask(constants, elements, counts)
 
     def oracle(self, task: PipelineTask, geometry: PipelineGeometry) -> dict[str, Bits]:

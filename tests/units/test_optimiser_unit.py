@@ -32,12 +32,14 @@ class OptimiserContract(PipelineContract):
         count, groups = int(counts.sum()), len(counts)
         constants: dict[str, Payload] = {name: hostile(rng, BINARY32, groups) for name in ("mu", "lr", "wd")}
         constants["scale"] = np.exp2(rng.integers(-24, 25, groups)).astype(np.float32).view(np.uint32)
-        constants["wd"][rng.random(groups) < 0.4] = rng.choice([0, 0x80000000])
+        zeros = np.where(rng.random(groups) < 0.5, 0, 0x80000000)
+        constants["wd"] = np.where(rng.random(groups) < 0.4, zeros, constants["wd"]).astype(np.uint32)
         elements: dict[str, Payload] = {
             "dw": hostile(rng, g.sum_format, count),
             "v": hostile(rng, BINARY32, count),
             "w": hostile(rng, BINARY32, count),
         }
+        elements["w"][rng.random(count) < 0.03] = np.float32(np.inf).view(np.uint32)  # times no weight decay is no NaN
         return PipelineTask(constants, elements, counts)
 
     def oracle(self, task: PipelineTask, geometry: PipelineGeometry) -> dict[str, Bits]:
