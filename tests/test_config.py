@@ -17,7 +17,7 @@ from tlm.config import Config, check_config, dump_config, list_presets, load_con
 KEYS = ", ".join(Config.model_fields)
 
 sizes = st.integers(1, 2**40)
-vector_units = st.fixed_dictionaries({}, optional={"width": sizes, "latency_cycles": sizes})
+vector_units = st.fixed_dictionaries({}, optional={"width": sizes, "latency_cycles": st.integers(1, 64)})
 lut_engines = st.fixed_dictionaries({}, optional={"arrays": sizes, "rows": sizes, "accumulator_depth": sizes})
 tables = st.fixed_dictionaries(
     {},
@@ -127,7 +127,7 @@ def test_a_configuration_is_frozen() -> None:
         ("lut.k=2.0", "h2learn: lut.k: wrong value, got 2.0, allowed: integer"),
         ("lut.k=", "h2learn: lut.k: wrong value, got 'nothing', allowed: integer"),
         ("lut.lanes=12", "h2learn: lut.lanes must be a power of two, got 12"),
-        ("backward_engine.lanes=65", "h2learn: backward_engine.lanes: at most channel_tile (64), got 65"),
+        ("backward_engine.lanes=65", "h2learn: backward_engine.lanes must be at most channel_tile 64, got 65"),
         (
             "optimiser_unit.latency_cycles=65",
             "h2learn: optimiser_unit.latency_cycles: wrong value, got 65, allowed: less than or equal to 64",
