@@ -36,7 +36,7 @@ def test_a_table_a_file_and_exit_code_0(trace: str, tmp_path: Path, capsys: pyte
         "fc3",
         simulator,
         "lut_row: law proved",
-        "backward_unit: law not yet",
+        "transposition_unit: law not yet",
     ):
         assert words in text
     assert text.rstrip().endswith("every compared bit and cycle is equal")
@@ -49,7 +49,7 @@ def test_a_table_a_file_and_exit_code_0(trace: str, tmp_path: Path, capsys: pyte
 def test_a_mismatch_is_exit_code_1_and_is_replayed(
     trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tlm.cosim, "cosimulate", functools.partial(tlm.cosim.cosimulate, row_unit=slow_row))
+    monkeypatch.setattr(tlm.cosim, "cosimulate", functools.partial(tlm.cosim.cosimulate, units={"lut_row": slow_row}))
     assert main(["cosim", trace, *SETTINGS, "--simulator", "myhdl", "--out", str(tmp_path)]) == 1
     text = capsys.readouterr().out
     assert "MISMATCH in forward layer" in text
@@ -65,7 +65,7 @@ def test_a_mismatch_is_exit_code_1_and_is_replayed(
     assert "myhdl: all results and transfers are equal now" in text
     assert waveform.stat().st_size > 0
 
-    monkeypatch.setattr(tlm.cosim, "replay", functools.partial(tlm.cosim.replay, row_unit=slow_row))
+    monkeypatch.setattr(tlm.cosim, "replay", functools.partial(tlm.cosim.replay, unit=slow_row))
     assert main(["cosim", "--replay", str(tile), "--simulator", "myhdl", "--json"]) == 1
     plain = json.loads(capsys.readouterr().out)
     assert plain["passed"] is False

@@ -15,6 +15,10 @@ OVERRIDES = (
     "weight_update_engine={arrays: 2, rows: 2, accumulator_depth: 16}",
     "lut.build_latency_cycles=2",
     "lut.adder_latency_cycles=3",
+    "backward_engine={units: 2, lanes: 2, channel_tile: 4, items_in_flight: 3}",
+    "neuron_unit.latency_cycles=3",
+    "gradient_unit.latency_cycles=2",
+    "optimiser_unit.latency_cycles=1",
 )
 
 

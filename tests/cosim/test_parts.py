@@ -19,11 +19,12 @@ from tests.cosim.traces import ARITHMETIC
 from tlm.config import Config
 from tlm.cosim import Comparison, Failure, config_for_trace
 from tlm.cosim.cases import Case, count_differences, first_difference
-from tlm.cosim.geometry import StepGeometry, StreamKey
+from tlm.cosim.keys import StreamKey
 from tlm.cosim.result import CosimResult, merge, tile_path, verdicts
-from tlm.cosim.sample import sample_keys
+from tlm.cosim.sample import sample_keys, strata
 from tlm.cosim.stalls import Stalls, random_stalls, stream_rng
-from tlm.cosim.streams import StreamReader
+from tlm.cosim.units import HARDWARE, open_engines
+from tlm.cosim.units.lut_row import widest_row
 from tlm.cosim.windows import LONGEST_WINDOW, MOST_TILES, cut_window, window
 from workloads.record import Arithmetic
 from workloads.trace_file import open_trace
@@ -102,8 +103,12 @@ def test_windows_end_to_end_give_the_sums_of_the_stream(
 
 def test_stalls_depend_on_the_seed_and_the_stream_alone() -> None:
     key = StreamKey("forward", 1, 2, 3, 4)
-    one, again = (random_stalls(stream_rng(7, key), 50) for _ in range(2))
-    others = [random_stalls(stream_rng(seed, other), 50) for seed, other in ((8, key), (7, replace(key, row=4)))]
+
+    def stalls(seed: int, stream: StreamKey) -> Stalls:
+        return random_stalls(stream_rng(seed, stream), 50, ("load", "index"), ("out",))
+
+    one, again = stalls(7, key), stalls(7, key)
+    others = [stalls(8, key), stalls(7, replace(key, row=4))]
     for stream in ("load", "index"):
         assert np.array_equal(one.valid[stream], again.valid[stream])
     assert np.array_equal(one.ready["out"], again.ready["out"])
@@ -116,7 +121,7 @@ def test_stalls_depend_on_the_seed_and_the_stream_alone() -> None:
 def test_stalls_stall() -> None:
     shares = []
     for seed in range(60):
-        stalls = random_stalls(np.random.default_rng(seed), 200)
+        stalls = random_stalls(np.random.default_rng(seed), 200, ("load", "index"), ("out",))
         for pattern in (*stalls.valid.values(), *stalls.ready.values()):
             assert pattern.dtype == np.uint8
             assert len(pattern) in (0, 400)
@@ -128,22 +133,25 @@ def test_stalls_stall() -> None:
 
 def test_a_sample_holds_the_corners(trace_path: Path, config: Config) -> None:
     with open_trace(trace_path) as trace:
-        reader = StreamReader(trace, StepGeometry(trace.network, config, trace.batch))
-        keys = sample_keys(reader, 30, 1)
-        few = sample_keys(reader, 1, 1)
-        geometry = reader.geometry
+        engines = open_engines(trace, config)
+        keys = sample_keys(engines, 90, 1)
+        few = sample_keys(engines, 1, 1)
     assert len(set(keys)) == len(keys)
-    assert {(key.engine, key.layer) for key in few} == set(geometry.strata)
-    assert len(few) == 2 * len(geometry.strata)
-    for engine, layer in geometry.strata:
-        shape = geometry.shape(engine, layer, 2)
-        assert StreamKey(engine, layer, 2, shape.work.rows - 1, len(shape.blocks) - 1) in keys
-        assert StreamKey(engine, layer, 0, 0, 0) in keys
+    assert {(key.engine, key.layer) for key in few} == set(strata(engines))
+    single = sum(engine.count(layer).streams == 1 for engine in engines.values() for layer in engine.layers)
+    assert len(few) == 2 * len(strata(engines)) - single
+    for name, layer in strata(engines):
+        engine = engines[name]
+        last = engine.micro_batch_count - 1
+        corner = engine.rows(layer, last) - 1, engine.blocks(layer, last) - 1
+        assert StreamKey(name, layer, last, *corner) in keys
+        assert StreamKey(name, layer, 0, 0, 0) in keys
 
 
 def make_case_of(sums: Bits, cycles: dict[str, list[int]]) -> Case:
     task = random_task(np.random.default_rng(0), 1, len(sums), 1, False)
-    return Case("stream", task, Stalls(), sums, {name: np.array(values) for name, values in cycles.items()})
+    transfers = {name: np.array(values) for name, values in cycles.items()}
+    return Case("stream", HARDWARE["lut_row"], task, Stalls(), {"data": sums}, transfers)
 
 
 def respond(sums: Bits, cycles: dict[str, list[int]]) -> Response:
@@ -165,7 +173,7 @@ def test_no_difference() -> None:
 def test_a_wrong_result_comes_before_a_late_transfer() -> None:
     case = make_case_of(SUMS, CYCLES)
     response = respond(np.array([5, 10], np.uint32), CYCLES | {"load": [0, 2]})
-    assert str(first_difference(case, GEOMETRY, response)) == "result 1: expected 0x9, got 0xa, in cycle 7"
+    assert str(first_difference(case, GEOMETRY, response)) == "result 1 (data): expected 0x9, got 0xa, in cycle 7"
     assert count_differences(case, GEOMETRY, response) == (1, 2, 1)
 
 
@@ -180,13 +188,13 @@ def test_the_earliest_late_transfer_is_told() -> None:
 def test_the_verdict_needs_free_and_stalled_streams() -> None:
     def verdict(streams: int, stalled: int, failure: Failure | None = None) -> tuple[str, str]:
         entries = [Comparison("forward", 0, "conv1", "myhdl", streams=streams, stalled_streams=stalled)]
-        unit = verdicts(entries, failure)[0]
+        unit = verdicts({"lut_row": ("forward",)}, entries, failure)[0]
         return unit.verdict, unit.reason
 
     assert verdict(3, 1) == ("proved", "2 free-running and 1 stalled streams equal the law and the reference (myhdl)")
     assert verdict(3, 0) == ("not yet", "no stalled stream was compared")
     assert verdict(3, 3) == ("not yet", "no free-running stream was compared")
-    assert verdict(3, 1, Failure("stream", "myhdl", "beat 1", None)) == ("refuted", "stream: beat 1")
+    assert verdict(3, 1, Failure("lut_row", "stream", "myhdl", "beat 1", None)) == ("refuted", "stream: beat 1")
 
 
 def test_comparisons_add_up() -> None:
@@ -217,13 +225,11 @@ def test_the_name_of_a_tile_file_has_no_spaces() -> None:
 
 @pytest.mark.parametrize("value", [BINARY16, BFLOAT16])
 def test_the_hostile_row_spans_the_most_exponents(value: FloatFormat, trace_path: Path, config: Config) -> None:
-    from tlm.cosim.sample import _widest_row
-
     one = 0x3C00 if value == BINARY16 else 0x3F80
     operands = np.full((3, 2, 2), one, np.uint16)
     operands[1, 0, 0] = 0x8000 | one  # a sign is no exponent
     operands[2, 1, 1] = 0x0800
-    assert _widest_row(operands, value.fraction_bits) == 2
+    assert widest_row(operands, value.fraction_bits) == 2
     operands[0] = 0
-    assert _widest_row(operands, value.fraction_bits) == 2
+    assert widest_row(operands, value.fraction_bits) == 2
     assert ARITHMETIC.value == config.contract.value

@@ -12,12 +12,16 @@ from rtl_models.reference.row import lut_row
 from tests.cosim.traces import ARITHMETIC, make_step, small_network
 from tlm.config import Config
 from tlm.cosim import config_for_trace
+from tlm.cosim.cases import make_case
+from tlm.cosim.engine import Engine, Expectation
 from tlm.cosim.everything import cut_jobs
 from tlm.cosim.expected import Reference
-from tlm.cosim.geometry import FORWARD, WEIGHT_UPDATE, StepGeometry, StreamKey
+from tlm.cosim.geometry import StepGeometry
+from tlm.cosim.keys import BACKWARD, FORWARD, WEIGHT_UPDATE, StreamKey
 from tlm.cosim.streams import StreamReader, tile_flags
+from tlm.cosim.units import open_engines
 from workloads.record import Arithmetic
-from workloads.trace_file import open_trace, write_trace
+from workloads.trace_file import Trace, open_trace, write_trace
 
 CASES = {
     "signed bytes": (small_network(signed=True, exponent=6), ARITHMETIC),
@@ -31,12 +35,20 @@ CASES = {
 }
 
 
+def lut_engines(trace: Trace, config: Config) -> list[Engine]:
+    engines = open_engines(trace, config)
+    return [engines[FORWARD], engines[WEIGHT_UPDATE]]
+
+
+def expectations(engine: Engine) -> list[Expectation]:
+    """Everything that an engine has to do."""
+    return [entry for layer in engine.layers for key in engine.keys(layer) for entry in engine.expect(key)]
+
+
 def all_expectations(path: Path, config: Config) -> tuple[int, int]:
-    """Compare every stream with the trace: (values compared, values that differ)."""
+    """Compare every stream of the LUT engines with the trace: (values compared, values that differ)."""
     with open_trace(path) as trace:
-        geometry = StepGeometry(trace.network, config, trace.batch)
-        reference = Reference(StreamReader(trace, geometry))
-        found = [reference.expect(key) for key in geometry.stream_keys()]
+        found = [entry for engine in lut_engines(trace, config) for entry in expectations(engine)]
     return sum(len(entry.in_trace) for entry in found), sum(len(entry.trace_mismatches) for entry in found)
 
 
@@ -66,13 +78,12 @@ def test_leaving_out_zero_tiles_changes_no_bit(case: str, tmp_path: Path) -> Non
     assert compared > 0
     assert differing == 0
     with open_trace(tmp_path / "trace") as trace:
-        readers = [StreamReader(trace, StepGeometry(trace.network, one, trace.batch)) for one in (config, full)]
-        skipping, running = (Reference(reader) for reader in readers)
+        skipping, running = (lut_engines(trace, one) for one in (config, full))
         fewer = 0
-        for key in readers[0].geometry.stream_keys():
-            one, other = skipping.expect(key), running.expect(key)
-            assert np.array_equal(one.sums, other.sums), key
-            fewer += len(other.task.positions) - len(one.task.positions)
+        for skipping_engine, running_engine in zip(skipping, running, strict=True):
+            for one, other in zip(expectations(skipping_engine), expectations(running_engine), strict=True):
+                assert np.array_equal(one.results["data"], other.results["data"]), one.name
+                fewer += len(other.task.positions) - len(one.task.positions)
     assert fewer > 0
 
 
@@ -100,7 +111,9 @@ def test_a_forward_stream_sums_the_weights_of_the_spikes(trace_path: Path, confi
         positions = geometry.shape(FORWARD, 1, 0).blocks[0]
         spikes = trace.spikes(0, slice(0, 2)).reshape(6, -1)[positions].astype(np.float64)
         weights = trace.weights(1)[4].reshape(-1).astype(np.float64)
-    assert np.allclose(decode(expectation.sums, BINARY32), spikes @ weights, rtol=0, atol=0.02)  # entries are bfloat16
+    assert np.allclose(
+        decode(expectation.results["data"], BINARY32), spikes @ weights, rtol=0, atol=0.02
+    )  # entries are bfloat16
 
 
 def test_a_weight_update_goes_on_from_the_micro_batches_before(trace_path: Path, config: Config) -> None:
@@ -111,15 +124,15 @@ def test_a_weight_update_goes_on_from_the_micro_batches_before(trace_path: Path,
         ascending = [in_order.expect(key) for key in keys]
         for key, entry in zip(keys, ascending, strict=True):
             alone = Reference(StreamReader(trace, geometry)).expect(key)
-            assert np.array_equal(alone.sums, entry.sums)
+            assert np.array_equal(alone.results["data"], entry.results["data"])
             assert np.array_equal(alone.task.init, entry.task.init)
         again = in_order.expect(keys[0])
-    assert np.array_equal(again.sums, ascending[0].sums)
+    assert np.array_equal(again.results["data"], ascending[0].results["data"])
     first = ascending[1].task.init[: int(ascending[1].task.positions[0])]
-    assert np.array_equal(first, ascending[0].sums)
+    assert np.array_equal(first, ascending[0].results["data"])
     assert first.any()
     assert len(ascending[0].in_trace) == 0
-    assert len(ascending[2].in_trace) == len(ascending[2].sums)
+    assert len(ascending[2].in_trace) == len(ascending[2].results["data"])
 
 
 def test_a_tampered_gradient_is_found(tmp_path: Path) -> None:
@@ -132,11 +145,14 @@ def test_a_tampered_gradient_is_found(tmp_path: Path) -> None:
 
 def test_jobs_hold_every_stream_once(trace_path: Path, config: Config) -> None:
     with open_trace(trace_path) as trace:
-        geometry = StepGeometry(trace.network, config, trace.batch)
-    jobs = cut_jobs(geometry)
-    from_jobs = [key for job in jobs for key in job.keys(geometry)]
-    assert sorted(from_jobs) == sorted(geometry.stream_keys())
-    counts = geometry.count()
+        engines = open_engines(trace, config)
+        jobs = cut_jobs(engines)
+        from_jobs = [key for job in jobs for key in engines[job.engine].keys(job.layer, job.micro_batches, job.rows)]
+        everything = [key for engine in engines.values() for layer in engine.layers for key in engine.keys(layer)]
+        counts = [engine.count(layer) for engine in engines.values() for layer in engine.layers]
+    assert sorted(from_jobs) == sorted(everything)
+    assert len(set(from_jobs)) == len(from_jobs)
+    assert [job.number for job in jobs] == list(range(len(jobs)))
     assert len(from_jobs) == sum(count.streams for count in counts)
     assert sum(job.cycles for job in jobs) == sum(count.cycles for count in counts)
     updates = [key.micro_batch for key in from_jobs if (key.engine, key.layer, key.row) == (WEIGHT_UPDATE, 1, 0)]
@@ -145,14 +161,17 @@ def test_jobs_hold_every_stream_once(trace_path: Path, config: Config) -> None:
 
 def test_counts_are_those_of_the_streams(trace_path: Path, config: Config) -> None:
     with open_trace(trace_path) as trace:
-        geometry = StepGeometry(trace.network, config, trace.batch)
-        reference = Reference(StreamReader(trace, geometry))
-        entries = [(key, reference.expect(key)) for key in geometry.stream_keys()]
-    for count in geometry.count():
-        own = [entry for key, entry in entries if (key.engine, key.layer) == (count.engine, count.layer)]
-        assert count.streams == len(own)
-        assert count.tiles == sum(len(entry.task.positions) for entry in own)
-        assert count.results == sum(len(entry.sums) for entry in own)
+        for engine in open_engines(trace, config).values():
+            exact = engine.name != BACKWARD  # empty masks are left out
+            for layer in engine.layers:
+                count, geometry = engine.count(layer), engine.geometry
+                own = [entry for key in engine.keys(layer) for entry in engine.expect(key)]
+                cases = [make_case(e.name, engine.hardware, geometry, e.task, results=e.results) for e in own]
+                tiles = sum(engine.hardware.tiles(case.task) for case in cases)
+                results = sum(case.values for case in cases)
+                cycles = sum(case.law_cycles for case in cases)
+                assert (count.tiles, count.results) == (tiles, results) or (not exact and 0 < tiles <= count.tiles)
+                assert (count.streams, count.cycles) == (len(own), cycles) or not exact
 
 
 def test_the_same_sums_whatever_the_blocks(trace_path: Path, config: Config) -> None:
@@ -162,6 +181,6 @@ def test_the_same_sums_whatever_the_blocks(trace_path: Path, config: Config) -> 
         blocks = geometry.shape(FORWARD, 0, 0).blocks
         assert len(blocks) > 1
         assert blocks[-1].stop - blocks[-1].start < blocks[0].stop - blocks[0].start
-        parts = [Reference(reader).expect(StreamKey(FORWARD, 0, 0, 1, n)).sums for n in range(len(blocks))]
+        parts = [Reference(reader).expect(StreamKey(FORWARD, 0, 0, 1, n)).results["data"] for n in range(len(blocks))]
         whole = reader.source(FORWARD, 0, 0).task(1, slice(0, blocks[-1].stop))
     assert np.array_equal(np.concatenate(parts), lut_row(whole, BFLOAT16, BINARY32))

@@ -14,12 +14,12 @@ import pytest
 from rtl_models.errors import InputError
 from rtl_models.formats import BFLOAT16, BINARY32
 from rtl_models.lut_row import LutRowGeometry
-from rtl_models.reference.row import RowTask, lut_row
+from rtl_models.reference.row import RowTask
 from tlm.cosim import replay
 from tlm.cosim.cases import make_case
 from tlm.cosim.stalls import Stalls, random_stalls
 from tlm.cosim.tile_file import TILE, FailingTile, read_tile, write_tile
-from tlm.engines.lut_row_law import LutRowTiming
+from tlm.cosim.units import HARDWARE
 from workloads.sealed_file import write_sealed
 
 GEOMETRY = LutRowGeometry(
@@ -39,11 +39,8 @@ def make_tile(init: bool = True, stalled: bool = True) -> FailingTile:
         subtract=np.array([True, False, False]),
         init=rng.integers(0, 0x40000000, 12).astype(np.uint32) if init else None,
     )
-    stalls = random_stalls(rng, 40) if stalled else Stalls()
-    timing = LutRowTiming(2, 2, 2, 2, False)
-    case = make_case(
-        "forward layer 0 micro-batch 0 row 1 block 0", task, stalls, lut_row(task, BFLOAT16, BINARY32), timing
-    )
+    stalls = random_stalls(rng, 40, ("load", "index"), ("out",)) if stalled else Stalls()
+    case = make_case("forward layer 0 micro-batch 0 row 1 block 0", HARDWARE["lut_row"], GEOMETRY, task, stalls)
     return FailingTile(GEOMETRY, case, "verilator", "result 3: expected 0x1, got 0x2, in cycle 9", "net", "ab" * 32)
 
 
@@ -74,10 +71,10 @@ def test_a_tile_comes_back(init: bool, stalled: bool, tmp_path: Path) -> None:
 
 def test_a_replay_tells_what_has_changed_since(tmp_path: Path) -> None:
     tile = make_tile()
-    sums = tile.case.sums.copy()
+    sums = tile.case.results["data"].copy()
     sums[2] ^= 1
     late = {name: cycles + 1 for name, cycles in tile.case.transfers.items()}
-    write_tile(replace(tile, case=replace(tile.case, sums=sums, transfers=late)), tmp_path / "a.tile")
+    write_tile(replace(tile, case=replace(tile.case, results={"data": sums}, transfers=late)), tmp_path / "a.tile")
     result = replay(tmp_path / "a.tile", "myhdl")
     assert result.passed  # judged by what reference and law say now
     assert result.reference_changed
@@ -120,7 +117,7 @@ def _without_anything(file: h5py.File) -> None:
 @pytest.mark.parametrize("fill", [_without_about, _without_anything])
 def test_a_sealed_file_without_a_tile(fill: Any, tmp_path: Path) -> None:
     write_sealed(tmp_path / "a.tile", TILE, fill)
-    with pytest.raises(InputError, match=r"a\.tile: does not hold what schema 1 of a tile demands \("):
+    with pytest.raises(InputError, match=r"a\.tile: does not hold what schema 2 of a tile demands \("):
         read_tile(tmp_path / "a.tile")
 
 

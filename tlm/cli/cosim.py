@@ -1,4 +1,4 @@
-"""`h2learn cosim TRACE`: row streams of a trace through reference, MyHDL and Verilated row; or a failing tile again."""
+"""`h2learn cosim TRACE`: a traced step through reference, MyHDL and Verilated hardware; or a failing tile again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rtl_models.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tlm.cosim import CosimResult, ReplayResult
+    from tlm.cosim import Comparison, CosimResult, ReplayResult
 
 # What the command needs is imported inside it, so that its help answers at once.
 
 RESULT_FILE = "cosim.json"
-NUMBERS = ("streams (stalled)", "tiles", "results", "in trace", "wrong", "law cycles", "measured", "beats off")
-WIDTH_WITHOUT_TERMINAL = 140
+NUMBERS = ("streams (stalled)", "tiles", "results", "in trace", "wrong bits", "law cycles", "measured", "difference")
+WIDTH_WITHOUT_TERMINAL = 150
 
 
 @click.command("cosim")
@@ -34,6 +34,9 @@ WIDTH_WITHOUT_TERMINAL = 140
 @click.option("--simulator", default="auto", show_default=True, help="auto, verilator or myhdl.")
 @click.option(
     "--out", metavar="DIR", type=click.Path(path_type=Path), help=f"Folder of {RESULT_FILE} and a failing tile."
+)
+@click.option(
+    "--verilog", metavar="UNIT=FILE", multiple=True, help="Run a Verilog file (module unit) in the place of a unit."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--replay", "tile", metavar="TILE", help="Run a failing tile's file again instead of a trace.")
@@ -48,15 +51,17 @@ def cosim(
     sample_seed: int,
     simulator: str,
     out: Path | None,
+    verilog: tuple[str, ...],
     as_json: bool,
     tile: str | None,
     vcd: Path | None,
 ) -> None:
-    """Compare the LUT row's reference, its RTL and its cycle law on row streams cut from TRACE.
+    """Compare reference, RTL and cycle law of every unit on the work that the training step in TRACE gives it.
 
-    Every emitted sum is compared bit by bit, and the cycle of every transfer with the law, free-running and under
-    random stalls. The first mismatch ends the run with exit code 1 and is written as a file (without --out: into the
-    current folder) that --replay runs again.
+    Every result is compared bit by bit, and the cycle of every transfer with the law, free-running and under random
+    stalls; what follows from the results is compared with TRACE. The first mismatch ends the run with exit code 1 and
+    is written as a file (without --out: into the current folder) that --replay runs again. An interrupted run of
+    --cosim all goes on where it was.
     """
     if tile is not None:
         if trace is not None:
@@ -64,12 +69,12 @@ def cosim(
         for option, given in (("--config", config_name), ("--set", overrides), ("--out", out)):
             if given:
                 raise InputError("does not go with --replay: the tile tells its own configuration", option, str(given))
-        ctx.exit(0 if _replay(tile, simulator, vcd, as_json) else 1)
+        ctx.exit(0 if _replay(tile, simulator, vcd, as_json, _verilog_files(verilog)) else 1)
     if trace is None:
         raise InputError("nothing to co-simulate", "cosim", allowed="a trace, or --replay TILE")
     if vcd is not None:
         raise InputError("a waveform is written of a replayed tile only", "--vcd", str(vcd), "with --replay TILE")
-    result = _cosimulate(trace, config_name, overrides, mode, sample_seed, simulator, out)
+    result = _cosimulate(trace, config_name, overrides, mode, sample_seed, simulator, out, _verilog_files(verilog))
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:
@@ -85,6 +90,7 @@ def _cosimulate(
     sample_seed: int,
     simulator: str,
     out: Path | None,
+    verilog: dict[str, Path],
 ) -> CosimResult:
     from tlm.cosim import config_for_trace, cosimulate
     from workloads.atomic import check_writable, replacing
@@ -96,11 +102,22 @@ def _cosimulate(
     with open_trace(trace) as opened:
         config = config_for_trace(opened.arithmetic, config_name, overrides)
     with _progress() as progress:
-        result = cosimulate(trace, config, mode, simulator, sample_seed, progress, out or Path())
+        result = cosimulate(trace, config, mode, simulator, sample_seed, progress, out or Path(), verilog=verilog)
     if out is not None:
         with replacing(out / RESULT_FILE) as temporary:
             temporary.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
     return result
+
+
+def _verilog_files(settings: tuple[str, ...]) -> dict[str, Path]:
+    """Files by the unit whose place they take."""
+    files = {}
+    for setting in settings:
+        unit, equals, path = setting.partition("=")
+        if not equals or not path:
+            raise InputError("not a unit and a file", "--verilog", setting, "UNIT=FILE")
+        files[unit] = Path(path)
+    return files
 
 
 def print_result(result: CosimResult) -> None:
@@ -138,23 +155,39 @@ def _table(result: CosimResult) -> Table:
             f"{entry.tiles:,} of {tiles[entry.engine, entry.layer]:,}",
             f"{entry.results:,}",
             f"{entry.trace_results:,}",
-            f"{entry.mismatched_results + entry.mismatched_trace_results:,}",
+            _mismatches(entry),
             f"{entry.law_cycles:,}",
             f"{entry.measured_cycles:,}",
-            f"{entry.mismatched_transfers:,}",
+            f"{entry.difference_cycles:,}"
+            + (f" ({entry.mismatched_transfers:,} beats)" if entry.mismatched_transfers else ""),
         )
         table.add_row(entry.engine.replace("_", " "), entry.layer_name, entry.simulator, *numbers)
     return table
 
 
-def _replay(tile: str, simulator: str, vcd: Path | None, as_json: bool) -> bool:
+def _mismatches(entry: Comparison) -> str:
+    """Wrong bits, and wrong values of the trace where there are some."""
+    in_trace = f" ({entry.mismatched_trace_results:,} in trace)" if entry.mismatched_trace_results else ""
+    return f"{entry.mismatched_bits:,}{in_trace}"
+
+
+def _difference(entry: Comparison) -> str:
+    """Cycles measured less those by law, and the beats that came in another cycle where there are some."""
+    beats = f" ({entry.mismatched_transfers:,} beats)" if entry.mismatched_transfers else ""
+    return f"{entry.difference_cycles:,}{beats}"
+
+
+def _replay(tile: str, simulator: str, vcd: Path | None, as_json: bool, verilog: dict[str, Path]) -> bool:
     """Replay a tile and print what differs; returns whether all is equal."""
-    from tlm.cosim import replay
+    from tlm.cosim import read_tile, replay
     from workloads.atomic import check_writable
 
     if vcd is not None:
         check_writable(vcd)
-    result = replay(tile, simulator, vcd)
+    unit = read_tile(tile).case.hardware.name if verilog else ""
+    if set(verilog) - {unit}:
+        raise InputError("the tile is for another unit", "--verilog", ", ".join(verilog), unit)
+    result = replay(tile, simulator, vcd, verilog=verilog.get(unit))
     if as_json:
         click.echo(json.dumps(_replay_dict(result, vcd), indent=2))
         return result.passed

@@ -1,19 +1,24 @@
-"""Co-simulation of the LUT row: a trace's row streams through reference, RTL and cycle law (docs/cosim.md)."""
+"""Co-simulation: every unit's share of a traced step through reference, RTL and cycle law (docs/cosim.md)."""
 
 from __future__ import annotations
 
 from tlm.cosim.configuration import config_for_trace
-from tlm.cosim.replay import ReplayResult, replay
+from tlm.cosim.replay import ReplayResult, TileResult, cosim, replay
 from tlm.cosim.result import Comparison, CosimResult, Failure, UnitVerdict
 from tlm.cosim.run import cosimulate
+from tlm.cosim.tile_file import Tile, read_tile
 
 __all__ = [
     "Comparison",
     "CosimResult",
     "Failure",
     "ReplayResult",
+    "Tile",
+    "TileResult",
     "UnitVerdict",
     "config_for_trace",
+    "cosim",
     "cosimulate",
+    "read_tile",
     "replay",
 ]

@@ -1,31 +1,26 @@
-"""One row stream ready to run: what the unit is fed, and the bits and cycles that must come out."""
+"""One stream ready to run: what the unit is fed, and the bits and cycles that must come out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rtl_models.formats import Bits
-from rtl_models.lut_row import LutRowGeometry
-from rtl_models.reference.row import RowTask, row_outputs, row_stimulus
 from rtl_models.units import Response, Stimulus
-from tlm.config import Config
+from tlm.cosim.hardware import Hardware, Results, Transfers
 from tlm.cosim.stalls import Stalls
-from tlm.engines.lut_row_law import LutRowTiming
-
-Transfers = dict[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A row task under stalls, its expected `sums` (patterns) and the cycle of every transfer by the law."""
+    """A task of a kind of hardware under stalls, its expected results and the cycle of every transfer by the law."""
 
     name: str
-    task: RowTask
+    hardware: Hardware[Any, Any]
+    task: Any
     stalls: Stalls
-    sums: Bits
+    results: Results
     transfers: Transfers
 
     @property
@@ -33,9 +28,19 @@ class Case:
         """Cycles by the law: the last transfer's cycle plus one."""
         return 1 + max(int(cycles[-1]) for cycles in self.transfers.values() if len(cycles))
 
-    def stimulus(self, geometry: LutRowGeometry) -> Stimulus:
+    @property
+    def values(self) -> int:
+        """Number of results, all fields together."""
+        return sum(len(values) for values in self.results.values())
+
+    @property
+    def beats(self) -> int:
+        """Number of transfers, all streams together."""
+        return sum(len(cycles) for cycles in self.transfers.values())
+
+    def stimulus(self, geometry: Any) -> Stimulus:
         """What a unit of this geometry is fed."""
-        return row_stimulus(geometry, self.task, self.stalls.valid, self.stalls.ready)
+        return self.hardware.stimulus(geometry, self.task, self.stalls)
 
 
 @dataclass(frozen=True)
@@ -61,42 +66,34 @@ class Difference:
             return f"beat {self.beat} of {self.stream}: cycle by the law {self.expected}, measured {self.got}"
         if self.what == "trace":
             return f"value {self.beat}: from the reference {self.expected:#x}, in the trace {self.got:#x}"
-        return f"result {self.beat}: expected {self.expected:#x}, got {self.got:#x}, in cycle {self.cycle}"
+        values = f"expected {self.expected:#x}, got {self.got:#x}"
+        return f"result {self.beat} ({self.stream}): {values}, in cycle {self.cycle}"
 
 
-def row_geometry(config: Config, depth: int) -> LutRowGeometry:
-    """The LUT row of a configuration, with an accumulator memory of `depth` positions."""
-    return LutRowGeometry(
-        k=config.lut.k,
-        lanes=config.lut.lanes,
-        value_format=config.contract.value,
-        sum_format=config.contract.sum,
-        depth=depth,
-        build_latency_cycles=config.lut.build_latency_cycles,
-        adder_latency_cycles=config.lut.adder_latency_cycles,
-        tree_registers=config.lut.tree_registers,
-    )
+def make_case(
+    name: str,
+    hardware: Hardware[Any, Any],
+    geometry: Any,
+    task: Any,
+    stalls: Stalls | None = None,
+    results: Results | None = None,
+) -> Case:
+    """Apply the cycle law to a task under stalls, and the reference where its `results` are not known yet."""
+    stalls = stalls or Stalls()
+    known = hardware.reference(geometry, task) if results is None else results
+    return Case(name, hardware, task, stalls, known, hardware.law(geometry, task, stalls))
 
 
-def make_case(name: str, task: RowTask, stalls: Stalls, sums: Bits, timing: LutRowTiming) -> Case:
-    """Apply the cycle law to a task under stalls."""
-    return Case(name, task, stalls, sums, law_transfers(timing, task, stalls))
-
-
-def law_transfers(timing: LutRowTiming, task: RowTask, stalls: Stalls) -> Transfers:
-    """Cycle of every transfer on load, index and out by the law."""
-    cycles = timing.transfers(task.positions, task.emit, stalls.valid, stalls.ready)
-    return {"load": cycles.load, "index": cycles.index, "out": cycles.out}
-
-
-def count_differences(case: Case, geometry: LutRowGeometry, response: Response) -> tuple[int, int, int]:
+def count_differences(case: Case, geometry: Any, response: Response) -> tuple[int, int, int]:
     """Return the numbers of wrong results, wrong bits in them, and transfers in another cycle than the law's."""
-    got = row_outputs(geometry, response)
-    shared = min(len(got), len(case.sums))
-    wrong = got[:shared] ^ case.sums[:shared]
-    results = int(np.count_nonzero(wrong)) + abs(len(got) - len(case.sums))
-    bits = int(np.bitwise_count(wrong).sum())
-    transfers = 0
+    results = bits = transfers = 0
+    outputs = case.hardware.outputs(geometry, response)
+    for field, expected in case.results.items():
+        got = outputs[field]
+        shared = min(len(got), len(expected))
+        wrong = got[:shared] ^ expected[:shared].astype(got.dtype)
+        results += int(np.count_nonzero(wrong)) + abs(len(got) - len(expected))
+        bits += int(np.bitwise_count(wrong).sum())
     for stream, law in case.transfers.items():
         measured = response.transfers[stream]
         shared = min(len(law), len(measured))
@@ -104,16 +101,28 @@ def count_differences(case: Case, geometry: LutRowGeometry, response: Response) 
     return results, bits, transfers
 
 
-def first_difference(case: Case, geometry: LutRowGeometry, response: Response) -> Difference | None:
+def first_difference(case: Case, geometry: Any, response: Response) -> Difference | None:
     """Return the first wrong result, else the earliest transfer in another cycle than the law's, else None."""
-    got = row_outputs(geometry, response)
-    sent = response.transfers["out"]
-    wrong = np.flatnonzero(got != case.sums) if len(got) == len(case.sums) else np.zeros(1, np.int64)
-    if len(got) != len(case.sums):
-        return Difference("behaviour", text=f"{len(got)} results, expected {len(case.sums)}")
-    if len(wrong):
-        beat = int(wrong[0])
-        return Difference("result", "out", beat, int(case.sums[beat]), int(got[beat]), int(sent[beat]))
+    return _first_wrong_result(case, geometry, response) or _first_late_transfer(case, response)
+
+
+def _first_wrong_result(case: Case, geometry: Any, response: Response) -> Difference | None:
+    sent = response.transfers[case.hardware.sink]
+    outputs = case.hardware.outputs(geometry, response)
+    found = []
+    for field, expected in case.results.items():
+        got = outputs[field]
+        if len(got) != len(expected):
+            return Difference("behaviour", text=f"{len(got)} results ({field}), expected {len(expected)}")
+        wrong = np.flatnonzero(got != expected)
+        if len(wrong):
+            number = int(wrong[0])
+            cycle = int(sent[case.hardware.beat(geometry, case.task, field, number)])
+            found.append(Difference("result", field, number, int(expected[number]), int(got[number]), cycle))
+    return min(found, key=lambda difference: difference.cycle) if found else None
+
+
+def _first_late_transfer(case: Case, response: Response) -> Difference | None:
     found = []
     for stream, law in case.transfers.items():
         measured = response.transfers[stream]

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from rtl_models.formats import Bits, decode, encode, round_to
 from rtl_models.reference.row import RowTask, lut_row
-from tlm.cosim.geometry import FORWARD, StreamKey
+from tlm.cosim.engine import Expectation
+from tlm.cosim.keys import FORWARD, StreamKey
 from tlm.cosim.streams import StreamReader
 from tlm.schedule.geometry import is_direct
 from workloads.record import Floats
 
 Numbers = NDArray[np.float32] | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class StreamExpectation:
-    """A stream's task and the `sums` it must send (patterns of the sum format).
-
-    `from_sums` and `in_trace` are what follows from these sums and what the trace holds of it: potentials (forward),
-    logits (last layer), weight gradients after the last micro-batch (weight update). Both are empty where the trace
-    holds nothing of the stream.
-    """
-
-    key: StreamKey
-    task: RowTask
-    sums: Bits
-    from_sums: Numbers
-    in_trace: Numbers
-
-    @property
-    def trace_mismatches(self) -> NDArray[np.int64]:
-        """Numbers of the values that differ, bit for bit, from what the trace holds."""
-        return np.flatnonzero(bit_patterns(self.from_sums) != bit_patterns(self.in_trace))
 
 
 class Reference:
@@ -52,7 +30,7 @@ class Reference:
         self._states: tuple[tuple[int, int], tuple[Floats, Floats]] | None = None
         self._gradients: tuple[int, Floats] | None = None
 
-    def expect(self, key: StreamKey) -> StreamExpectation:
+    def expect(self, key: StreamKey) -> Expectation:
         """Return the task of a stream and what it must give."""
         if key.engine == FORWARD:
             return self._forward(key)
@@ -61,7 +39,7 @@ class Reference:
     def _sums(self, task: RowTask) -> Bits:
         return lut_row(task, self._value, self._sum)
 
-    def _forward(self, key: StreamKey) -> StreamExpectation:
+    def _forward(self, key: StreamKey) -> Expectation:
         positions = self._reader.positions(key)
         source = self._reader.source(key.engine, key.layer, key.micro_batch)
         task = source.task(key.row, positions)
@@ -75,7 +53,7 @@ class Reference:
             from_sums, in_trace = self._potentials(key, decode(sums, self._sum), positions)
         elif key.block == 0:
             from_sums, in_trace = self._logits(key)
-        return StreamExpectation(key, task, sums, from_sums, in_trace)
+        return _expectation(key, task, sums, from_sums, in_trace)
 
     def _potentials(self, key: StreamKey, sums: Floats, positions: slice) -> tuple[Floats, Floats]:
         """Potentials that follow from `sums` and the trace's state one timestep before, and those of the trace."""
@@ -113,7 +91,7 @@ class Reference:
         mean = np.add.accumulate(x.astype(np.float64), axis=0)[-1] / len(x)
         return mean, self._trace.logits[samples, key.row]
 
-    def _weight_update(self, key: StreamKey) -> StreamExpectation:
+    def _weight_update(self, key: StreamKey) -> Expectation:
         running = self._gradient_before(key)
         task = self._update_task(key, running)
         sums = self._sums(task)
@@ -125,11 +103,11 @@ class Reference:
         else:
             self._running[stream] = (key.micro_batch + 1, after)
         if not last or self._trace.skipped:
-            return StreamExpectation(key, task, sums, np.zeros(0, np.float32), np.zeros(0, np.float32))
+            return Expectation(key, task, {"data": sums})
         if self._gradients is None or self._gradients[0] != key.layer:
             self._gradients = key.layer, self._trace.weight_gradient(key.layer)
         in_trace = self._gradients[1][key.row].reshape(-1)[self._reader.positions(key)]
-        return StreamExpectation(key, task, sums, after, in_trace)
+        return _expectation(key, task, sums, after, in_trace)
 
     def _update_task(self, key: StreamKey, running: Floats) -> RowTask:
         source = self._reader.source(key.engine, key.layer, key.micro_batch)
@@ -160,6 +138,11 @@ class Reference:
     def _scaled(self, sums: Floats) -> Floats:
         """Sums of bit planes times 2^-exponent, rounded once."""
         return round_to(sums.astype(np.float64) * self._scale, self._sum)
+
+
+def _expectation(key: StreamKey, task: RowTask, sums: Bits, from_sums: Numbers, in_trace: Numbers) -> Expectation:
+    """From the sums, and in the trace: potentials (forward), logits (last layer) or weight gradients (update)."""
+    return Expectation(key, task, {"data": sums}, bit_patterns(from_sums), bit_patterns(in_trace))
 
 
 def bit_patterns(values: Numbers) -> NDArray[np.unsignedinteger]:

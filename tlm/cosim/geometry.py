@@ -1,4 +1,4 @@
-"""Names and counts of the row streams of a training step: from shapes alone, so that any network is quick.
+"""Shapes of the row streams of a training step, from the network alone, so that any network is quick.
 
 A *row stream* is what one LUT row works through without a pause: one output row m of one layer and micro-batch, one
 position block of the schedule, every plane and group tile of it back to back (docs/cosim.md).
@@ -6,31 +6,13 @@ position block of the schedule, every plane and group tile of it back to back (d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tlm.config import Config
+from tlm.cosim.keys import FORWARD, WEIGHT_UPDATE
 from tlm.schedule.geometry import LutWork, MicroBatch, forward_work, micro_batches, update_work
 from tlm.schedule.lut_jobs import plan_jobs
 from workloads.network import Network
-
-FORWARD = "forward"
-WEIGHT_UPDATE = "weight_update"
-ENGINES = (FORWARD, WEIGHT_UPDATE)
-
-
-@dataclass(frozen=True, order=True)
-class StreamKey:
-    """Names one row stream: engine, layer (from 0), micro-batch, output row m and position block."""
-
-    engine: str
-    layer: int
-    micro_batch: int
-    row: int
-    block: int
-
-    def __str__(self) -> str:
-        return f"{self.engine} layer {self.layer} micro-batch {self.micro_batch} row {self.row} block {self.block}"
 
 
 @dataclass(frozen=True)
@@ -39,19 +21,6 @@ class StreamShape:
 
     work: LutWork
     blocks: tuple[slice, ...]
-
-
-@dataclass(frozen=True)
-class StreamCount:
-    """How much one engine has to do on one layer in the whole step, before all-zero tiles are left out."""
-
-    engine: str
-    layer: int
-    layer_name: str
-    streams: int
-    tiles: int
-    results: int
-    cycles: int
 
 
 class StepGeometry:
@@ -63,11 +32,6 @@ class StepGeometry:
         self.micro_batches: tuple[MicroBatch, ...] = micro_batches(batch, config.arithmetic.micro_batch)
         self._shapes: dict[tuple[str, int, int], StreamShape] = {}
 
-    @property
-    def strata(self) -> list[tuple[str, int]]:
-        """Every engine and layer that LUT rows work on."""
-        return [(engine, layer) for engine in ENGINES for layer in range(len(self.network.layers))]
-
     def shape(self, engine: str, layer: int, micro_batch: int) -> StreamShape:
         """Shape of the work of `engine` on a layer and micro-batch."""
         samples = self.micro_batches[micro_batch].count
@@ -76,31 +40,15 @@ class StepGeometry:
             self._shapes[key] = self._plan(engine, layer, samples)
         return self._shapes[key]
 
-    def count(self) -> list[StreamCount]:
-        """Count row streams, tiles (tables built), emitted sums and stall-free cycles per engine and layer."""
-        timing = self.config.row_timing
-        counts = []
-        for engine, layer in self.strata:
-            streams = tiles = results = cycles = 0
-            for batch in self.micro_batches:
-                shape = self.shape(engine, layer, batch.index)
-                rows, per_block = shape.work.rows, shape.work.tiles
-                streams += rows * len(shape.blocks)
-                tiles += rows * len(shape.blocks) * per_block
-                results += rows * shape.work.positions
-                sizes = (block.stop - block.start for block in shape.blocks)
-                cycles += rows * sum(timing.stall_free_cycles(per_block, size) for size in sizes)
-            counts.append(StreamCount(engine, layer, self.network.layers[layer].name, streams, tiles, results, cycles))
-        return counts
-
-    def stream_keys(self) -> Iterator[StreamKey]:
-        """Yield the key of every row stream, lazily: engine, layer, micro-batch, row, block."""
-        for engine, layer in self.strata:
-            for batch in self.micro_batches:
-                shape = self.shape(engine, layer, batch.index)
-                for row in range(shape.work.rows):
-                    for block in range(len(shape.blocks)):
-                        yield StreamKey(engine, layer, batch.index, row, block)
+    def deepest(self) -> int:
+        """Return the least power of two of positions that holds every block."""
+        last = len(self.micro_batches) - 1  # the first micro-batch is a full one, the last may be smaller
+        layers = range(len(self.network.layers))
+        shapes = [
+            self.shape(e, layer, index) for e in (FORWARD, WEIGHT_UPDATE) for layer in layers for index in {0, last}
+        ]
+        longest: int = max(block.stop - block.start for shape in shapes for block in shape.blocks)
+        return 1 << (longest - 1).bit_length()
 
     def _plan(self, engine: str, layer: int, samples: int) -> StreamShape:
         arithmetic = self.config.contract

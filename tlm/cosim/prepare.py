@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from rtl_models.reference.row import RowTask, lut_row
 from tlm.cosim.cases import Case, make_case
-from tlm.cosim.expected import Reference, StreamExpectation
-from tlm.cosim.geometry import StepGeometry, StreamKey
+from tlm.cosim.engine import Engine, Expectation
 from tlm.cosim.runner import Prepared
 from tlm.cosim.sample import sample_keys
 from tlm.cosim.stalls import Stalls, random_stalls, stream_rng
-from tlm.cosim.streams import StreamReader
-from tlm.cosim.windows import cut_window
 
 WINDOW_CYCLES = 1200
 """Cycles by law after which no second windows are cut: some 5 s of MyHDL on two cores for a row of 16 lanes."""
@@ -31,73 +30,75 @@ class SampleCases:
     windows: list[Prepared]
 
 
-def deepest(geometry: StepGeometry) -> int:
-    """Accumulator depth of the row that runs the streams, which changes neither bits nor cycles.
+def sample_cases(engines: Mapping[str, Engine], streams: int, seed: int) -> SampleCases:
+    """Prepare a seeded sample: every second stream of an engine and layer is stalled, the first two have windows.
 
-    The least power of two that holds every block: quick to build, and most traces share one built row.
+    A layer with a single stream runs it twice, stalled and free. Of a stream in several parts the first one is run.
     """
-    last = len(geometry.micro_batches) - 1  # the first micro-batch is a full one, the last may be smaller
-    shapes = [geometry.shape(engine, layer, index) for engine, layer in geometry.strata for index in {0, last}]
-    longest: int = max(block.stop - block.start for shape in shapes for block in shape.blocks)
-    return 1 << (longest - 1).bit_length()
+    by_stratum: dict[tuple[str, int], list[Expectation]] = {}
+    for key in sample_keys(engines, streams, seed):
+        expectation = next(engines[key.engine].expect(key), None)  # none: every mask is empty
+        if expectation is not None:
+            by_stratum.setdefault((key.engine, key.layer), []).append(expectation)
+    prepared = []
+    for (name, _), expectations in by_stratum.items():
+        twice = expectations * 2 if len(expectations) == 1 else expectations
+        for number, expectation in enumerate(twice):
+            case = whole_case(engines[name], expectation, seed, stalled=number % 2 == 0)
+            prepared.append(Prepared(expectation.key, case, expectation))
+    return SampleCases(prepared, _windows(engines, by_stratum, seed))
 
 
-def sample_cases(reader: StreamReader, streams: int, seed: int) -> SampleCases:
-    """Prepare a seeded sample: every second stream of an engine and layer is stalled, the first two have windows."""
-    reference = Reference(reader)
-    by_stratum: dict[tuple[str, int], list[StreamExpectation]] = {}
-    for key in sample_keys(reader, streams, seed):
-        by_stratum.setdefault((key.engine, key.layer), []).append(reference.expect(key))
-    prepared = [
-        Prepared(expectation.key, whole_case(reader.geometry, expectation, seed, stalled=number % 2 == 0), expectation)
-        for expectations in by_stratum.values()
-        for number, expectation in enumerate(expectations)
-    ]
-    return SampleCases(prepared, _windows(reader.geometry, list(by_stratum.values()), seed))
+def whole_case(engine: Engine, expectation: Expectation, seed: int, stalled: bool | None = None) -> Case:
+    """Return the case of a whole stream; `stalled` None draws it.
 
-
-def whole_case(geometry: StepGeometry, expectation: StreamExpectation, seed: int, stalled: bool | None = None) -> Case:
-    """Return the case of a whole stream; `stalled` None draws it, for `STALLED_SHARE` of the streams."""
-    rng = stream_rng(seed, expectation.key)
+    Then the first stream of every second layer is stalled, that of the others is not, and `STALLED_SHARE` of the rest.
+    """
+    key = expectation.key
+    rng = stream_rng(seed, key, expectation.part)
     if stalled is None:
-        stalled = bool(rng.random() < STALLED_SHARE)
-    timing = geometry.config.row_timing
-    task = expectation.task
-    stalls = random_stalls(rng, timing.stream_cycles(task.positions)) if stalled else Stalls()
-    return make_case(str(expectation.key), task, stalls, expectation.sums, timing)
+        first = key.micro_batch == key.row == key.block == expectation.part == 0
+        stalled = key.layer % 2 == 0 if first else bool(rng.random() < STALLED_SHARE)
+    geometry = engine.geometry
+    case = make_case(expectation.name, engine.hardware, geometry, expectation.task, Stalls(), expectation.results)
+    return _stalled(case, geometry, rng) if stalled else case
 
 
-def _windows(geometry: StepGeometry, strata: list[list[StreamExpectation]], seed: int) -> list[Prepared]:
-    """Cut one window of every engine and layer, then a second one, until `WINDOW_CYCLES` are spent.
+def _stalled(case: Case, geometry: Any, rng: np.random.Generator) -> Case:
+    """Return a free-running case under random stalls."""
+    cycles = max(case.law_cycles, _LEAST_CYCLES)
+    stalls = random_stalls(rng, cycles, case.hardware.sources, (case.hardware.sink,))
+    return make_case(case.name, case.hardware, geometry, case.task, stalls, case.results)
 
-    The first crosses a bit plane where there is one; alternate engines and layers are stalled first.
+
+def _windows(
+    engines: Mapping[str, Engine], strata: Mapping[tuple[str, int], list[Expectation]], seed: int
+) -> list[Prepared]:
+    """Cut one window of every engine and layer, then a second one until `WINDOW_CYCLES` are spent.
+
+    The first crosses a bit plane where there is one. Every kind of hardware has two or more, alternately stalled.
     """
     windows: list[Prepared] = []
     cycles = 0
     for turn in range(2):
-        for number, expectations in enumerate(strata):
-            if turn and cycles > WINDOW_CYCLES:
-                break
+        made: Counter[str] = Counter()
+        for (name, _), expectations in strata.items():
+            engine = engines[name]
+            number = made[engine.hardware.name]
+            alone = sum(engines[other].hardware.name == engine.hardware.name for other, _ in strata) == 1
+            if turn and cycles > WINDOW_CYCLES and not alone:
+                continue
             expectation = expectations[turn % len(expectations)]
-            case = _window_case(geometry, expectation, seed, turn, stalled=(number + turn) % 2 == 0)
+            case = _window_case(engine, expectation, seed, turn, stalled=(number + turn) % 2 == 0)
+            made[engine.hardware.name] += 1
             cycles += case.law_cycles
             windows.append(Prepared(expectation.key, case))
     return windows
 
 
-def _window_case(geometry: StepGeometry, expectation: StreamExpectation, seed: int, turn: int, stalled: bool) -> Case:
-    config = geometry.config
-    value, total = config.contract.value, config.contract.sum
+def _window_case(engine: Engine, expectation: Expectation, seed: int, turn: int, stalled: bool) -> Case:
+    hardware, geometry = engine.hardware, engine.geometry
     rng = np.random.default_rng([turn, int(stream_rng(seed, expectation.key).integers(2**32))])
-    task: RowTask = cut_window(expectation.task, value, total, rng, at_plane=turn == 0)
-    sums = lut_row(task, value, total)
-    length = config.row_timing.stream_cycles(task.positions)
-    stalls = random_stalls(rng, max(length, _LEAST_CYCLES)) if stalled else Stalls()
-    return make_case(f"{expectation.key} window {turn}", task, stalls, sums, config.row_timing)
-
-
-def stream_cycles(key: StreamKey, geometry: StepGeometry) -> int:
-    """Stall-free cycles of a stream of which no tile is left out."""
-    shape = geometry.shape(key.engine, key.layer, key.micro_batch)
-    block = shape.blocks[key.block]
-    return geometry.config.row_timing.stall_free_cycles(shape.work.tiles, block.stop - block.start)
+    task = hardware.short_task(geometry, expectation.task, rng, turn == 0)
+    case = make_case(f"{expectation.name} window {turn}", hardware, geometry, task)
+    return _stalled(case, geometry, rng) if stalled else case

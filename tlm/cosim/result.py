@@ -5,24 +5,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tlm.cosim.keys import ENGINES
 
 PROVED = "proved"
 REFUTED = "refuted"
 NOT_YET = "not yet"
 
-LUT_ROW = "lut_row"
-UNITS_WITHOUT_RTL = ("backward_unit", "neuron_unit", "gradient_unit", "optimiser_unit", "transposition_unit")
+UNITS_WITHOUT_RTL = ("transposition_unit",)
 
 
 @dataclass
 class Comparison:
     """Counts of one engine and layer in one simulator.
 
-    `results` are emitted sums compared bit by bit with the reference; `trace_results` those that were also compared
-    with what the trace holds (potentials, logits, weight gradients). `transfers` are the stream beats whose cycle was
+    `results` are values sent (all fields of the output) compared bit by bit with the reference; `trace_results` values
+    that follow from them and were compared with what the trace holds. `transfers` are the beats whose cycle was
     compared with the law; the cycle counts add up the cycles of all streams.
     """
 
@@ -71,8 +73,9 @@ class UnitVerdict:
 
 @dataclass(frozen=True)
 class Failure:
-    """The first mismatch: what differed in which tile stream, and the file that replays it (None if none was asked)."""
+    """The first mismatch: what differed in which stream of which unit, and the file that replays it, if any."""
 
+    unit: str
     stream: str
     simulator: str
     difference: str
@@ -83,7 +86,7 @@ class Failure:
 class CosimResult:
     """Outcome of one co-simulation.
 
-    `available` counts per engine and layer the row streams and tiles that the trace holds, against which `comparisons`
+    `available` counts per engine and layer the streams and tiles that the trace holds, against which `comparisons`
     tell how many were run; `seconds` is wall time by phase; `notes` are lines for the user.
     """
 
@@ -119,21 +122,29 @@ class CosimResult:
         return plain
 
 
-def verdicts(comparisons: list[Comparison], failure: Failure | None) -> list[UnitVerdict]:
-    """Judge every unit: the LUT row by its comparisons, the units without RTL as `not yet`."""
-    others = [UnitVerdict(unit, NOT_YET, "no RTL yet: its law is not compared") for unit in UNITS_WITHOUT_RTL]
-    if failure is not None:
-        return [UnitVerdict(LUT_ROW, REFUTED, f"{failure.stream}: {failure.difference}"), *others]
+def verdicts(
+    engines_of: Mapping[str, tuple[str, ...]], comparisons: list[Comparison], failure: Failure | None
+) -> list[UnitVerdict]:
+    """Judge every unit by the comparisons of its engines, `engines_of` it; those without RTL are `not yet`."""
+    judged = []
+    for unit, engines in engines_of.items():
+        own = [entry for entry in comparisons if entry.engine in engines]
+        if failure is not None and failure.unit == unit:
+            judged.append(UnitVerdict(unit, REFUTED, f"{failure.stream}: {failure.difference}"))
+        else:
+            judged.append(_verdict(unit, own))
+    return judged + [UnitVerdict(unit, NOT_YET, "no RTL yet: its law is not compared") for unit in UNITS_WITHOUT_RTL]
+
+
+def _verdict(unit: str, comparisons: list[Comparison]) -> UnitVerdict:
     free = sum(entry.streams - entry.stalled_streams for entry in comparisons)
     stalled = sum(entry.stalled_streams for entry in comparisons)
     if not free or not stalled:
-        missing = "free-running" if not free else "stalled"
-        return [UnitVerdict(LUT_ROW, NOT_YET, f"no {missing} stream was compared"), *others]
-    simulators = sorted({entry.simulator for entry in comparisons})
-    reason = (
-        f"{free} free-running and {stalled} stalled streams equal the law and the reference ({', '.join(simulators)})"
-    )
-    return [UnitVerdict(LUT_ROW, PROVED, reason), *others]
+        missing = "stream" if free == stalled else "free-running stream" if not free else "stalled stream"
+        return UnitVerdict(unit, NOT_YET, f"no {missing} was compared")
+    simulators = ", ".join(sorted({entry.simulator for entry in comparisons}))
+    reason = f"{free} free-running and {stalled} stalled streams equal the law and the reference ({simulators})"
+    return UnitVerdict(unit, PROVED, reason)
 
 
 def merge(comparisons: list[Comparison]) -> list[Comparison]:
@@ -144,7 +155,8 @@ def merge(comparisons: list[Comparison]) -> list[Comparison]:
         if key not in merged:
             merged[key] = Comparison(entry.engine, entry.layer, entry.layer_name, entry.simulator)
         merged[key].add(entry)
-    return [merged[key] for key in sorted(merged)]
+    order = {engine: number for number, engine in enumerate(ENGINES)}
+    return [merged[key] for key in sorted(merged, key=lambda key: (order[key[0]], *key[1:]))]
 
 
 def tile_path(out: Path, stream: str, simulator: str) -> Path:

@@ -1,35 +1,36 @@
-"""Co-simulation of a trace's row streams: reference, RTL simulators and cycle law against each other, in one call."""
+"""Co-simulation of a traced step: reference, RTL simulators and cycle laws against each other, in one call."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rtl_models.errors import InputError
-from rtl_models.lut_row import lut_row_unit
 from rtl_models.simulators import available_simulators, simulator_by_name
-from rtl_models.simulators.build import build_unit
 from tlm.config import Config
-from tlm.cosim.cases import row_geometry
 from tlm.cosim.configuration import check_same_arithmetic, config_for_trace
-from tlm.cosim.everything import run_everything
-from tlm.cosim.geometry import StepGeometry
-from tlm.cosim.prepare import deepest, sample_cases
+from tlm.cosim.engine import Engine
+from tlm.cosim.everything import Setting, run_everything
+from tlm.cosim.hardware import UnitMaker
+from tlm.cosim.journal import Journal, run_identity
+from tlm.cosim.keys import StreamCount
+from tlm.cosim.prepare import sample_cases
 from tlm.cosim.result import CosimResult, Failure, tile_path, verdicts
-from tlm.cosim.runner import Failing, Outcome, Prepared, RowUnit, run_cases
-from tlm.cosim.streams import StreamReader
+from tlm.cosim.runner import Failing, Outcome, Prepared, run_cases
+from tlm.cosim.sample import strata
 from tlm.cosim.tile_file import FailingTile, write_tile
-from tlm.cosim.windows import LONGEST_WINDOW
+from tlm.cosim.under_test import UnderTest
+from tlm.cosim.units import ENGINES, HARDWARE, open_engines
 from workloads.trace_file import Trace, open_trace
 
 MODES = ("sample", "all")
 SAMPLE_STREAMS = 40
 MYHDL_CYCLES_PER_S = 350  # a row of 16 lanes on one core, measured (docs/cosim.md)
-_MYHDL_PROCESSES = 2
+_PROCESSES = 2  # of MyHDL side by side
 
 Progress = Callable[[int, int], None]
 """Called with (cycles done, cycles in all) as a long co-simulation goes on."""
@@ -56,19 +57,22 @@ def cosimulate(
     sample_seed: int = 0,
     progress: Progress | None = None,
     out: str | Path | None = None,
-    row_unit: RowUnit = lut_row_unit,
+    units: Mapping[str, UnitMaker] | None = None,
+    verilog: Mapping[str, str | Path] | None = None,
     sample_streams: int = SAMPLE_STREAMS,
 ) -> CosimResult:
-    """Co-simulate row streams of the trace file `trace` and compare every bit and the cycle of every transfer.
+    """Co-simulate streams of the trace file `trace` and compare every bit and the cycle of every transfer.
 
-    `mode` "sample" picks about `sample_streams` streams by `sample_seed`; "all" runs every one. `simulator` "auto" is
-    Verilator for streams and MyHDL for windows of some of them; "verilator" or "myhdl" is that one alone. Part of the
-    streams runs under random stalls. The first mismatch ends the run and is written as a tile file into folder `out`
-    (None: not written). Without `config` the preset h2learn is used with the trace's arithmetic.
+    `mode` "sample" picks about `sample_streams` streams by `sample_seed`; "all" runs every one, and goes on where an
+    interrupted run of the same work was. `simulator` "auto" is Verilator for streams and MyHDL for windows of some of
+    them; "verilator" or "myhdl" is that one alone. Part of the streams runs under random stalls. The first mismatch
+    ends the run and is written as a tile file into folder `out` (None: not written). Without `config` the preset
+    h2learn is used with the trace's arithmetic. `units` (functions from a geometry to a unit) and `verilog` (files for
+    Verilator with a module ``unit``) take the place of our hardware, by its name.
 
-    Raises InputError for a file that is not a trace, a configuration of another arithmetic, an unknown mode or
-    simulator, a missing one asked for by name, and "all" where only MyHDL is there and was not asked for by name;
-    SimulatorError where a simulator cannot be built.
+    Raises InputError for a file that is not a trace, a configuration of another arithmetic or of hardware that cannot
+    be, an unknown mode, unit or simulator, a missing one asked for by name, and "all" where only MyHDL is there and was
+    not asked for by name; SimulatorError where a simulator cannot be built or its processes die.
     """
     if mode not in MODES:
         raise InputError("unknown mode", "cosim", mode, ", ".join(MODES))
@@ -76,12 +80,14 @@ def cosimulate(
         raise InputError("number of streams in the sample", "cosim", sample_streams, "1 or more")
     if sample_seed < 0:
         raise InputError("wrong value", "cosim: sample seed", sample_seed, "a whole number >= 0")
+    under_test = UnderTest(units or {}, {name: Path(path) for name, path in (verilog or {}).items()})
     with open_trace(trace) as opened:
         if config is None:
             config = config_for_trace(opened.arithmetic)
         check_same_arithmetic(config, opened.arithmetic)
-        geometry = StepGeometry(opened.network, config, opened.batch)
-        plan = _plan(simulator, mode, geometry)
+        engines = open_engines(opened, config)
+        counts = [engine.count(layer) for engine in engines.values() for layer in engine.layers]
+        plan = _plan(simulator, mode, counts)
         result = CosimResult(
             trace_digest=opened.digest,
             network=opened.network.name,
@@ -89,10 +95,11 @@ def cosimulate(
             mode=mode,
             sample_seed=sample_seed,
             simulators=plan.simulators,
-            available=[asdict(count) for count in geometry.count()],
+            available=[asdict(count) for count in counts],
         )
         _note_limits(result, plan, simulator, mode, opened)
-        run = _Run(opened, Path(trace), geometry, plan, sample_seed, row_unit, progress)
+        setting = Setting(Path(trace), config, str(plan.streams), sample_seed, under_test)
+        run = _Run(opened, engines, setting, plan, progress)
         outcome = run.everything(result) if mode == "all" else run.sample(result, sample_streams)
         _conclude(result, outcome, opened, out)
         return result
@@ -103,28 +110,26 @@ class _Run:
     """One co-simulation under way."""
 
     trace: Trace
-    path: Path
-    geometry: StepGeometry
+    engines: dict[str, Engine]
+    setting: Setting
     plan: _Plan
-    seed: int
-    row_unit: RowUnit
     progress: Progress | None
 
     def sample(self, result: CosimResult, streams: int) -> Outcome:
         """Run a seeded sample: MyHDL on windows while Verilator builds and runs whole streams."""
         with _timed(result, "reference"):
-            cases = sample_cases(StreamReader(self.trace, self.geometry), streams, self.seed)
+            cases = sample_cases(self.engines, streams, self.setting.seed)
         if self.plan.streams is None:  # then the windows carry what the trace holds of their streams
             by_key = {entry.key: entry.expectation for entry in cases.streams}
             cases = replace(cases, windows=[replace(entry, expectation=by_key[entry.key]) for entry in cases.windows])
         outcome = Outcome()
-        with ThreadPoolExecutor(_MYHDL_PROCESSES) as pool:
+        with ThreadPoolExecutor(_PROCESSES) as pool:
             started = time.perf_counter()
             waiting = self._start_windows(pool, cases.windows) if self.plan.windows else []
             if self.plan.streams:
                 self._build(result)
                 with _timed(result, self.plan.streams):
-                    outcome.add(self._run_streams([*cases.streams, *cases.windows]))
+                    self._run_streams(outcome, [*cases.streams, *cases.windows])
             for future in waiting:
                 outcome.add(future.result())
             if waiting:
@@ -135,34 +140,63 @@ class _Run:
         """Run every stream; with `auto` a sample of windows in MyHDL first."""
         outcome = Outcome()
         if self.plan.windows:
-            outcome.add(self.sample(result, len(self.geometry.strata)))
+            outcome.add(self.sample(result, len(strata(self.engines))))
         if outcome.failing is not None or self.plan.streams is None:
             return outcome
         self._build(result)
-        with _timed(result, f"{self.plan.streams}, all streams"):
-            every = run_everything(self.path, self.geometry, self.plan.streams, self.seed, self.row_unit, self.progress)
+        with Journal(self._identity()) as journal, _timed(result, f"{self.plan.streams}, all streams"):
+            if journal.done:
+                result.notes.append(f"{len(journal.done)} jobs are taken over from a run that was interrupted")
+            if not journal.recording:
+                result.notes.append("the same co-simulation is under way elsewhere: this one cannot be resumed")
+            every = run_everything(self.setting, self.engines, journal, self.progress)
         outcome.comparisons = [entry for entry in outcome.comparisons if entry.simulator != self.plan.streams]
         outcome.add(every)
         return outcome
 
     def _start_windows(self, pool: ThreadPoolExecutor, windows: list[Prepared]) -> list[Future[Outcome]]:
-        geometry = row_geometry(self.geometry.config, LONGEST_WINDOW)
-        parts = [windows[start::_MYHDL_PROCESSES] for start in range(_MYHDL_PROCESSES)]
-        myhdl = simulator_by_name("myhdl")
-        return [pool.submit(run_cases, myhdl, geometry, self.row_unit, part) for part in parts if part]
+        """Run the windows of each kind of hardware, in as many parts as run side by side if there are many."""
+        waiting = []
+        for name, hardware in HARDWARE.items():
+            if not self.setting.under_test.in_myhdl(hardware):
+                continue
+            own = [entry for entry in windows if entry.case.hardware.name == name]
+            parts = _PROCESSES if len(own) > 2 * _PROCESSES else 1
+            for start in range(parts if own else 0):
+                geometry = hardware.short_geometry(self.engines[own[0].key.engine].geometry)
+                waiting.append(pool.submit(run_cases, "myhdl", geometry, self.setting.under_test, own[start::parts]))
+        return waiting
 
     def _build(self, result: CosimResult) -> None:
-        """Build the Verilated row, if that runs the streams, so that a failing build is told from a failing tile."""
-        if self.plan.streams == "verilator":
-            with _timed(result, "build"):
-                build_unit(self.row_unit(row_geometry(self.geometry.config, deepest(self.geometry))))
+        """Build the Verilated units, if those run the streams, so that a failing build is told from a failing tile."""
+        if self.plan.streams != "verilator":
+            return
+        wanted = {engine.hardware.name: engine for engine in self.engines.values() if engine.layers}
+        with _timed(
+            result, "build"
+        ):  # one after the other: CPython 3.11's parser, which hashing needs, bears no threads
+            # one by one: hashing the sources needs CPython's parser, which two threads at a time confuse
+            for engine in wanted.values():
+                self.setting.under_test.build(engine.hardware, engine.geometry)
 
-    def _run_streams(self, prepared: list[Prepared]) -> Outcome:
-        simulator = simulator_by_name(str(self.plan.streams))
-        return run_cases(simulator, row_geometry(self.geometry.config, deepest(self.geometry)), self.row_unit, prepared)
+    def _run_streams(self, outcome: Outcome, prepared: list[Prepared]) -> None:
+        """Run whole streams, unit by unit, up to the first that differs."""
+        for name in HARDWARE:
+            own = [entry for entry in prepared if entry.case.hardware.name == name]
+            if own and outcome.failing is None:
+                geometry = self.engines[own[0].key.engine].geometry
+                outcome.add(run_cases(self.setting.simulator, geometry, self.setting.under_test, own))
+
+    def _identity(self) -> str:
+        """Name of the journal of this work: trace, configuration, seed, simulator, hardware and programs."""
+        setting = self.setting
+        hardware = {engine.hardware.name: engine for engine in self.engines.values() if engine.layers}
+        units = [setting.under_test.identity(engine.hardware, engine.geometry) for engine in hardware.values()]
+        config = setting.config.model_dump_json()
+        return run_identity([self.trace.digest, config, str(setting.seed), setting.simulator, *units])
 
 
-def _plan(simulator: str, mode: str, geometry: StepGeometry) -> _Plan:
+def _plan(simulator: str, mode: str, counts: list[StreamCount]) -> _Plan:
     """Choose the simulators; raises InputError for one that is unknown or missing, and for hours nobody asked for."""
     if simulator != "auto":
         simulator_by_name(simulator)
@@ -172,7 +206,7 @@ def _plan(simulator: str, mode: str, geometry: StepGeometry) -> _Plan:
     if "verilator" in available_simulators():
         return _Plan("verilator", windows=True)
     if mode == "all":
-        hours = sum(count.cycles for count in geometry.count()) / MYHDL_CYCLES_PER_S / 3600
+        hours = sum(count.cycles for count in counts) / MYHDL_CYCLES_PER_S / 3600
         what = (
             f"all tiles need Verilator, which is not installed (MyHDL asked for by name would take about {hours:.1f} h)"
         )
@@ -200,7 +234,8 @@ def _conclude(result: CosimResult, outcome: Outcome, trace: Trace, out: str | Pa
         entry.layer_name = trace.network.layers[entry.layer].name
     if outcome.failing is not None:
         result.failure = _write_failure(outcome.failing, trace, out)
-    result.units = verdicts(result.comparisons, result.failure)
+    engines_of = {name: tuple(engine.name for engine in ENGINES if engine.hardware.name == name) for name in HARDWARE}
+    result.units = verdicts(engines_of, result.comparisons, result.failure)
 
 
 def _write_failure(failing: Failing, trace: Trace, out: str | Path | None) -> Failure:
@@ -210,7 +245,9 @@ def _write_failure(failing: Failing, trace: Trace, out: str | Path | None) -> Fa
         path = tile_path(Path(out), failing.case.name, failing.simulator)
         tile = FailingTile(failing.geometry, failing.case, failing.simulator, text, trace.network.name, trace.digest)
         write_tile(tile, path)
-    return Failure(failing.case.name, failing.simulator, text, None if path is None else str(path))
+    return Failure(
+        failing.case.hardware.name, failing.case.name, failing.simulator, text, None if path is None else str(path)
+    )
 
 
 @contextmanager

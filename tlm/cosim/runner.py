@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from rtl_models.lut_row import LutRowGeometry
 from rtl_models.simulators import Simulator, SimulatorError
 from rtl_models.units import Response, Stimulus, Unit
 from tlm.cosim.cases import Case, Difference, count_differences, first_difference
-from tlm.cosim.expected import StreamExpectation, bit_patterns
-from tlm.cosim.geometry import StreamKey
+from tlm.cosim.engine import Expectation
+from tlm.cosim.keys import StreamKey
 from tlm.cosim.result import Comparison, merge
-
-RowUnit = Callable[[LutRowGeometry], Unit]
-"""What makes the LUT row of a geometry: `rtl_models.lut_row.lut_row_unit`, or a user's own row."""
+from tlm.cosim.under_test import UnderTest
 
 _MISBEHAVIOUR = re.compile(r"stimulus (\d+): (.*)", re.DOTALL)
 
@@ -26,7 +24,7 @@ class Prepared:
 
     key: StreamKey
     case: Case
-    expectation: StreamExpectation | None = None
+    expectation: Expectation | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Failing:
     key: StreamKey
     case: Case
     simulator: str
-    geometry: LutRowGeometry
+    geometry: Any
     difference: Difference
 
 
@@ -53,28 +51,29 @@ class Outcome:
         self.failing = self.failing or other.failing
 
 
-def run_cases(
-    simulator: Simulator, geometry: LutRowGeometry, row_unit: RowUnit, prepared: Sequence[Prepared]
-) -> Outcome:
-    """Run `prepared` cases in one call of `simulator`; compare results, trace values and the cycle of every transfer.
+def run_cases(simulator: str, geometry: Any, under_test: UnderTest, prepared: Sequence[Prepared]) -> Outcome:
+    """Run `prepared` cases of one kind of hardware in one call; compare results, trace values and all transfers.
 
     A unit that hangs or sends too much fails with what the simulator says. Raises SimulatorError where the unit cannot
     be built or the simulator itself fails.
     """
-    unit = row_unit(geometry)
-    stimuli = [entry.case.stimulus(geometry) for entry in prepared]
     outcome = Outcome()
-    for entry, response in zip(prepared, _responses(simulator, unit, stimuli), strict=False):
-        difference, count = _compare(simulator.name, geometry, entry, response)
+    if not prepared:
+        return outcome
+    hardware = prepared[0].case.hardware
+    chosen, unit = under_test.simulator(hardware, simulator), under_test.unit(hardware, geometry)
+    stimuli = [entry.case.stimulus(geometry) for entry in prepared]
+    for entry, response in zip(prepared, run_all(chosen, unit, stimuli), strict=False):
+        difference, count = _compare(simulator, geometry, entry, response)
         outcome.comparisons.append(count)
         if difference is not None:
-            outcome.failing = Failing(entry.key, entry.case, simulator.name, geometry, difference)
+            outcome.failing = Failing(entry.key, entry.case, simulator, geometry, difference)
             break
     outcome.comparisons = merge(outcome.comparisons)
     return outcome
 
 
-def _responses(simulator: Simulator, unit: Unit, stimuli: list[Stimulus]) -> list[Response | Difference]:
+def run_all(simulator: Simulator, unit: Unit, stimuli: list[Stimulus]) -> list[Response | Difference]:
     """Run all stimuli in one call; where one misbehaves, again those before it, and what the simulator says of it."""
     try:
         return list(simulator.run(unit, stimuli))
@@ -92,17 +91,18 @@ def misbehaviour(error: SimulatorError) -> tuple[int, Difference]:
 
 
 def _compare(
-    simulator: str, geometry: LutRowGeometry, entry: Prepared, response: Response | Difference
+    simulator: str, geometry: Any, entry: Prepared, response: Response | Difference
 ) -> tuple[Difference | None, Comparison]:
     """Compare one response; returns the first difference and the counts."""
     case = entry.case
-    count = Comparison(entry.key.engine, entry.key.layer, "", simulator, streams=1, tiles=len(case.task.positions))
+    tiles = case.hardware.tiles(case.task)
+    count = Comparison(entry.key.engine, entry.key.layer, "", simulator, streams=1, tiles=tiles)
     count.stalled_streams = int(bool(case.stalls))
+    count.results = case.values
     if isinstance(response, Difference):
-        count.results = count.mismatched_results = len(case.sums)
+        count.mismatched_results = case.values
         return response, count
-    count.results = len(case.sums)
-    count.transfers = sum(len(cycles) for cycles in case.transfers.values())
+    count.transfers = case.beats
     wrong = count_differences(case, geometry, response)
     count.mismatched_results, count.mismatched_bits, count.mismatched_transfers = wrong
     count.law_cycles, count.measured_cycles = case.law_cycles, response.cycles_total
@@ -114,11 +114,10 @@ def _compare(
     return difference, count
 
 
-def trace_difference(expectation: StreamExpectation) -> Difference | None:
+def trace_difference(expectation: Expectation) -> Difference | None:
     """Return the first value that differs from the trace's, or None."""
     wrong = expectation.trace_mismatches
     if not len(wrong):
         return None
     value = int(wrong[0])
-    from_sums, in_trace = bit_patterns(expectation.from_sums), bit_patterns(expectation.in_trace)
-    return Difference("trace", "", value, int(from_sums[value]), int(in_trace[value]))
+    return Difference("trace", "", value, int(expectation.from_results[value]), int(expectation.in_trace[value]))

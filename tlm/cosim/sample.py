@@ -1,64 +1,53 @@
-"""Picks row streams from a trace: seeded, from every engine and layer, hostile corners first."""
+"""Picks streams from a trace: seeded, from every engine and layer, hostile corners first."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from rtl_models.formats import Bits
-from tlm.cosim.geometry import StepGeometry, StreamKey
-from tlm.cosim.streams import StreamReader
+from tlm.cosim.engine import Engine
+from tlm.cosim.keys import StreamKey
 
 
-def sample_keys(reader: StreamReader, streams: int, seed: int) -> list[StreamKey]:
-    """Pick about `streams` row streams, at least two of every engine and layer, without repetition.
+def strata(engines: Mapping[str, Engine]) -> list[tuple[str, int]]:
+    """Return every engine and layer that has work."""
+    return [(name, layer) for name, engine in engines.items() for layer in engine.layers]
+
+
+def sample_keys(engines: Mapping[str, Engine], streams: int, seed: int) -> list[StreamKey]:
+    """Pick about `streams` streams, two or more of every engine and layer that has two, without repetition.
 
     The corners of each engine and layer come first: the last row, block and micro-batch (the shorter ones), the row
-    whose operands span the most exponents, then the first of all. The rest is drawn at random.
+    that is likeliest to go wrong, then the first of all. The rest is drawn at random.
     """
-    geometry = reader.geometry
-    strata = geometry.strata
-    each = max(2, -(-streams // len(strata)))
+    all_strata = strata(engines)
+    each = max(2, -(-streams // len(all_strata)))
     rng = np.random.default_rng(seed)
     keys: list[StreamKey] = []
-    for engine, layer in strata:
-        picked = dict.fromkeys(_corners(reader, engine, layer, rng))
+    for name, layer in all_strata:
+        engine = engines[name]
+        picked = dict.fromkeys(_corners(engine, layer, rng))
         for _ in range(4 * each):
             if len(picked) >= each:
                 break
-            picked[_random_key(geometry, engine, layer, rng)] = None
+            picked[_random_key(engine, layer, rng)] = None
         keys += list(picked)[:each]
     return keys
 
 
-def _random_key(geometry: StepGeometry, engine: str, layer: int, rng: np.random.Generator) -> StreamKey:
-    micro_batch = int(rng.integers(len(geometry.micro_batches)))
-    shape = geometry.shape(engine, layer, micro_batch)
-    return StreamKey(
-        engine, layer, micro_batch, int(rng.integers(shape.work.rows)), int(rng.integers(len(shape.blocks)))
-    )
+def _random_key(engine: Engine, layer: int, rng: np.random.Generator) -> StreamKey:
+    micro_batch = int(rng.integers(engine.micro_batch_count))
+    row = int(rng.integers(engine.rows(layer, micro_batch)))
+    return StreamKey(engine.name, layer, micro_batch, row, int(rng.integers(engine.blocks(layer, micro_batch))))
 
 
-def _corners(reader: StreamReader, engine: str, layer: int, rng: np.random.Generator) -> list[StreamKey]:
-    geometry = reader.geometry
-    last = len(geometry.micro_batches) - 1
-    shape = geometry.shape(engine, layer, last)
+def _corners(engine: Engine, layer: int, rng: np.random.Generator) -> list[StreamKey]:
+    last = engine.micro_batch_count - 1
     middle = int(rng.integers(last + 1))
-    hostile = _widest_row(reader.source(engine, layer, middle).operands, geometry.config.contract.value.fraction_bits)
-    block = int(rng.integers(len(geometry.shape(engine, layer, middle).blocks)))
+    block = int(rng.integers(engine.blocks(layer, middle)))
     return [
-        StreamKey(engine, layer, last, shape.work.rows - 1, len(shape.blocks) - 1),
-        StreamKey(engine, layer, middle, hostile, block),
-        StreamKey(engine, layer, 0, 0, 0),
+        StreamKey(engine.name, layer, last, engine.rows(layer, last) - 1, engine.blocks(layer, last) - 1),
+        engine.hostile_key(layer, middle, block, rng),
+        StreamKey(engine.name, layer, 0, 0, 0),
     ]
-
-
-def _widest_row(operands: Bits, fraction_bits: int) -> int:
-    """Row [rows, groups, k] whose non-zero operands span the most binary exponents."""
-    magnitude = operands.reshape(len(operands), -1).astype(np.int64)
-    sign_bit = 8 * operands.dtype.itemsize - 1
-    magnitude &= (1 << sign_bit) - 1
-    exponent = magnitude >> fraction_bits
-    largest = exponent.max(axis=1)
-    smallest = np.where(magnitude > 0, exponent, np.iinfo(np.int64).max).min(axis=1)
-    span = np.where(magnitude.any(axis=1), largest - smallest, -1)
-    return int(np.argmax(span))

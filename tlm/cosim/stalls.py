@@ -1,17 +1,15 @@
-"""Seeded random stalls on the three streams of a LUT row."""
+"""Seeded random stalls on the streams of a unit."""
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from rtl_models.units import Pattern, Stimulus
-from tlm.cosim.geometry import StreamKey
-
-SOURCES = ("load", "index")
-SINKS = ("out",)
+from rtl_models.units import Pattern
+from tlm.cosim.keys import StreamKey
 
 
 @dataclass(frozen=True)
@@ -24,24 +22,20 @@ class Stalls:
     def __bool__(self) -> bool:
         return bool(self.valid or self.ready)
 
-    def on(self, stimulus: Stimulus) -> Stimulus:
-        """Return `stimulus` under these stalls."""
-        return replace(stimulus, valid=dict(self.valid), ready=dict(self.ready))
 
-
-def random_stalls(rng: np.random.Generator, cycles: int) -> Stalls:
+def random_stalls(rng: np.random.Generator, cycles: int, sources: Sequence[str], sinks: Sequence[str]) -> Stalls:
     """Draw patterns of twice `cycles` flags: each stream has its own rate, and stalls singly or in bursts."""
     length = max(2 * cycles, 16)
     return Stalls(
-        valid={name: _pattern(rng, length) for name in SOURCES},
-        ready={name: _pattern(rng, length) for name in SINKS},
+        valid={name: _pattern(rng, length) for name in sources},
+        ready={name: _pattern(rng, length) for name in sinks},
     )
 
 
-def stream_rng(seed: int, key: StreamKey) -> np.random.Generator:
+def stream_rng(seed: int, key: StreamKey, part: int = 0) -> np.random.Generator:
     """Random numbers that depend on the seed and the stream alone, not on what else is co-simulated."""
     engine = zlib.crc32(key.engine.encode())
-    return np.random.default_rng([seed, engine, key.layer, key.micro_batch, key.row, key.block])
+    return np.random.default_rng([seed, engine, key.layer, key.micro_batch, key.row, key.block, part])
 
 
 def _pattern(rng: np.random.Generator, length: int) -> Pattern:

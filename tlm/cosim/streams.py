@@ -17,7 +17,8 @@ from rtl_models.reference.packing import (
     update_indices,
 )
 from rtl_models.reference.row import RowTask
-from tlm.cosim.geometry import FORWARD, StepGeometry, StreamKey
+from tlm.cosim.geometry import StepGeometry
+from tlm.cosim.keys import FORWARD, StreamKey
 from tlm.schedule.geometry import BIT_PLANES, is_direct
 from tlm.schedule.lut_jobs import kept_tiles
 from workloads.record import Floats

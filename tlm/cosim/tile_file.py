@@ -1,9 +1,9 @@
-"""Failing tiles as files: everything that one differing row stream needs to run again, sealed, without its trace."""
+"""Failing tiles as files: everything that one differing stream needs to run again, sealed, without its trace."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_models.errors import InputError
-from rtl_models.formats import format_by_name
-from rtl_models.lut_row import LutRowGeometry
-from rtl_models.reference.row import RowTask, row_stimulus
+from rtl_models.formats import FloatFormat, format_by_name
 from tlm.cosim.cases import Case
 from tlm.cosim.stalls import Stalls
+from tlm.cosim.units import hardware_by_name
 from workloads.sealed_file import Kind, open_sealed, write_sealed
 
-TILE = Kind("tile", 1)
-_TASK_ARRAYS = ("weights", "indices", "positions", "start", "emit", "double", "subtract")
-_NUMBERS = ("k", "lanes", "depth", "build_latency_cycles", "adder_latency_cycles")
+TILE = Kind("tile", 2)
 
 
 @dataclass(frozen=True)
-class FailingTile:
-    """A row stream whose bits or cycles differed: the row, the case, and what was seen then.
+class Tile:
+    """A stream for the unit of a geometry: what goes in, and what must come out."""
+
+    geometry: Any
+    case: Case
+
+
+@dataclass(frozen=True)
+class FailingTile(Tile):
+    """A stream whose bits or cycles differed, and what was seen then.
 
     `trace_digest` is the SHA-256 of the trace it was cut from, `seen` the words of the first difference.
     """
 
-    geometry: LutRowGeometry
-    case: Case
     simulator: str
     seen: str
     network: str
@@ -59,56 +62,67 @@ def read_tile(path: str | Path) -> FailingTile:
 
 
 def _fill(file: h5py.File, tile: FailingTile) -> None:
-    geometry, case = tile.geometry, tile.case
+    case = tile.case
     about = {
+        "unit": case.hardware.name,
+        "geometry": {name: _plain(value) for name, value in vars(tile.geometry).items()},
         "stream": case.name,
         "simulator": tile.simulator,
         "seen": tile.seen,
         "network": tile.network,
         "trace_digest": tile.trace_digest,
-        "value_format": geometry.value_format.name,
-        "sum_format": geometry.sum_format.name,
-        "tree_registers": geometry.tree_registers,
     }
-    about |= {name: getattr(geometry, name) for name in _NUMBERS}
     file.create_dataset("about", data=json.dumps(about))
-    for name in _TASK_ARRAYS:
-        file.create_dataset(f"task/{name}", data=getattr(case.task, name))
-    if case.task.init is not None:
-        file.create_dataset("task/init", data=case.task.init)
-    file.create_dataset("expected/sums", data=case.sums)
-    for group, arrays in (
-        ("expected/transfers", case.transfers),
-        ("valid", case.stalls.valid),
-        ("ready", case.stalls.ready),
-    ):
-        file.require_group(group)
-        for stream, array in arrays.items():
-            file.create_dataset(f"{group}/{stream}", data=array)
+    _write(file, "task", vars(case.task))
+    _write(file, "expected/results", case.results)
+    _write(file, "expected/transfers", case.transfers)
+    _write(file, "valid", case.stalls.valid)
+    _write(file, "ready", case.stalls.ready)
+
+
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, FloatFormat) else value
+
+
+def _write(file: h5py.File, group: str, arrays: dict[str, Any]) -> None:
+    """Write arrays, and groups of them; what is None is left out."""
+    file.require_group(group)
+    for name, value in arrays.items():
+        if isinstance(value, dict):
+            _write(file, f"{group}/{name}", value)
+        elif value is not None:
+            file.create_dataset(f"{group}/{name}", data=value)
 
 
 def _parse(file: h5py.File) -> FailingTile:
     about: dict[str, Any] = json.loads(file["about"].asstr()[()])
-    geometry = LutRowGeometry(
-        value_format=format_by_name(about["value_format"]),
-        sum_format=format_by_name(about["sum_format"]),
-        tree_registers=bool(about["tree_registers"]),
-        **{name: int(about[name]) for name in _NUMBERS},
-    )
-    arrays = {name: file[f"task/{name}"][()] for name in _TASK_ARRAYS}
-    init = file["task/init"][()] if "init" in file["task"] else None
+    hardware = hardware_by_name(str(about["unit"]), "tile: unit")
+    geometry = hardware.geometry_type(**_geometry_values(hardware.geometry_type, about["geometry"]))
     case = Case(
         name=str(about["stream"]),
-        task=RowTask(**arrays, init=init),
-        stalls=Stalls(valid=_arrays(file["valid"]), ready=_arrays(file["ready"])),
-        sums=file["expected/sums"][()],
-        transfers=_arrays(file["expected/transfers"]),
+        hardware=hardware,
+        task=hardware.task_type(**_read(file["task"])),
+        stalls=Stalls(valid=_read(file["valid"]), ready=_read(file["ready"])),
+        results=_read(file["expected/results"]),
+        transfers=_read(file["expected/transfers"]),
     )
-    row_stimulus(geometry, case.task)  # raises InputError where the task does not fit the row
+    case.stimulus(geometry)  # raises InputError where the task does not fit the unit
     return FailingTile(
         geometry, case, str(about["simulator"]), str(about["seen"]), str(about["network"]), str(about["trace_digest"])
     )
 
 
-def _arrays(group: h5py.Group) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(dataset[()]) for name, dataset in group.items()}
+def _geometry_values(kind: Any, plain: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a geometry from plain data; its formats go by their names."""
+    return {
+        field.name: format_by_name(plain[field.name]) if "format" in field.name else plain[field.name]
+        for field in fields(kind)
+    }
+
+
+def _read(group: h5py.Group) -> dict[str, Any]:
+    return {name: _read(entry) if isinstance(entry, h5py.Group) else _array(entry) for name, entry in group.items()}
+
+
+def _array(dataset: h5py.Dataset) -> NDArray[Any]:
+    return np.asarray(dataset[()])
