@@ -55,3 +55,15 @@ def test_training_that_diverges_still_ends_in_a_result(tmp_path: Path, monkeypat
     assert content["training"]["loss"] is None
     assert set(phases) == {"training", "simulation"}
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == content
+
+
+def test_a_run_that_fails_leaves_the_results_of_the_one_before(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run_job(job, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr("tlm.job.write_plots", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run_job(replace(job, overrides=(*TINY, "pipeline=none")), out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ from workloads.trainer import train
 from workloads.training_settings import TrainingSettings
 
 TRACE = "trace.h5"
+RESULT = "result.json"
 NO_COSIM = "none"
 _NETWORK_SUFFIXES = (".yaml", ".yml")
 
@@ -56,17 +60,18 @@ def run_job(job: Job, out: Path, command: str = "", report: Report = lambda phas
     network = _network(job)
     if job.cosim != NO_COSIM and job.simulator != "auto":
         simulator_by_name(job.simulator)
-    with _result_folder(out):
+    with _result_folder(out) as work:
         if network is not None:
             config = load_config(job.config or "h2learn", job.overrides)
-            trace_path = out / TRACE
+            trace_path = work / TRACE
             training = _train(job, network, config, trace_path, report)
         else:
             trace_path = Path(job.target)
             with open_trace(trace_path) as trace:
                 config = config_for_trace(trace.arithmetic, job.config, job.overrides)
             training = None
-        return _simulate(job, config, trace_path, training, out, command, report)
+        provenance = {"command": command, "trace": str(out / TRACE if network else trace_path)}
+        return _simulate(job, config, trace_path, training, provenance, (work, out), report)
 
 
 def _network(job: Job) -> Network | None:
@@ -113,13 +118,15 @@ def _simulate(
     config: Config,
     trace_path: Path,
     training: dict[str, Any] | None,
-    out: Path,
-    command: str,
+    provenance: dict[str, str],
+    folders: tuple[Path, Path],
     report: Report,
 ) -> dict[str, Any]:
+    """Simulate and co-simulate the trace; results go into the first of `folders`, a failing tile into the second."""
+    work, out = folders
     with open_trace(trace_path) as trace:
         report("simulation", 0, 1)
-        simulation = simulate(trace, config, out / "transactions.parquet")
+        simulation = simulate(trace, config, work / "transactions.parquet")
         report("simulation", 1, 1)
         cosim = None
         if job.cosim != NO_COSIM:
@@ -132,28 +139,32 @@ def _simulate(
                 progress=lambda done, total: report("co-simulation", done, total),
                 out=out,
             ).to_dict()
-        provenance = {"command": command, "trace": str(trace_path)}
         content = build_result(trace, config, simulation, training=training, cosim=cosim, provenance=provenance)
-        write_json(timeline(simulation, trace.network), out / "timeline.json")
-        write_plots(out, simulation, content, trace.network)
-        write_json(content, out / "result.json")
+        write_json(timeline(simulation, trace.network), work / "timeline.json")
+        write_plots(work, simulation, content, trace.network)
+        write_json(content, work / RESULT)
         return content
 
 
 @contextmanager
-def _result_folder(out: Path) -> Iterator[None]:
-    """Make the folder if it is not there; where nothing came of the run, take it away again."""
+def _result_folder(out: Path) -> Iterator[Path]:
+    """Give a folder inside `out` to work in; on success its files move to `out`, else `out` stays as it was.
+
+    `result.json` moves last, so that it never stands beside files of another run.
+    """
     made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".h2learn-probe"
-        probe.touch()
-        probe.unlink()
+        work = Path(tempfile.mkdtemp(prefix=".running-", dir=out))
     except OSError as error:
         what = f"the output folder cannot be written ({error.strerror})"
         raise InputError(what, "--out", str(out), "a folder that can be made and written") from error
     try:
-        yield
+        yield work
+        (out / RESULT).unlink(missing_ok=True)
+        for file in sorted(work.iterdir(), key=lambda file: file.name == RESULT):
+            os.replace(file, out / file.name)
     finally:
+        shutil.rmtree(work)
         if made and not any(out.iterdir()):
             out.rmdir()
