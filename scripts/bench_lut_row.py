@@ -24,10 +24,10 @@ from rtl_models.reference.row import RowTask, lut_row, row_outputs, row_stimulus
 from rtl_models.simulators import InteractiveUnit, MyhdlSimulator, VerilatorSimulator, open_interactive
 from rtl_models.units import Stimulus
 
-TILES = 8
+TILES = 4
 POSITIONS = 64
 BATCH = 400  # copies of the task in one call of the Verilated batch
-MYHDL_BATCH = 4  # and in one call of MyHDL, beside a call of one: the difference leaves the start of its process out
+MYHDL_BATCH = 2  # and in one call of MyHDL, beside a call of one: the difference leaves the start of its process out
 
 
 def make_task(geometry: LutRowGeometry) -> RowTask:
@@ -123,7 +123,7 @@ def main() -> None:
     """Print the table, and write it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--repeats", type=int, default=5, help="take the median of this many runs")
+    parser.add_argument("--repeats", type=int, default=3, help="take the median of this many runs")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     for registers in (False, True):
