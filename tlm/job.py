@@ -47,6 +47,7 @@ class Job:
     simulator: str = "auto"
     sample_seed: int = 0
     epochs: int = 1
+    steps: int | None = None  # instead of epochs
     batch: int = 32
     seed: int = 0
 
@@ -92,7 +93,9 @@ def _settings(job: Job, network: Network, config: Config) -> TrainingSettings:
     from workloads.training_settings import check_whole
 
     check_whole("epochs", job.epochs, 1)
-    steps = job.epochs * choose_dataset(network).steps_per_epoch(job.batch)
+    steps = job.steps
+    if steps is None:
+        steps = job.epochs * choose_dataset(network).steps_per_epoch(job.batch)
     return TrainingSettings(network, steps, steps, config.contract, batch=job.batch, seed=job.seed)
 
 
@@ -102,7 +105,6 @@ def _train(job: Job, network: Network, config: Config, trace: Path, report: Repo
     last = result.progress.history[-1]
     return {
         "dataset": settings.dataset.name,
-        "epochs": job.epochs,
         "steps": settings.steps,
         "batch": job.batch,
         "seed": job.seed,

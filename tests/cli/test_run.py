@@ -91,12 +91,17 @@ def test_a_trace_without_overrides_takes_its_own_arithmetic(tmp_path: Path, trac
     assert (config["lut"]["k"], config["lut"]["lanes"], config["arithmetic"]["micro_batch"]) == (3, 2, 2)
 
 
+def test_steps_may_stand_in_for_epochs(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", network, "--steps", "1", "--cosim", "none", "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"]["steps"] == 1
+
+
 def test_a_network_is_trained_first(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["run", network, "--batch", "400", "--seed", "3", "--cosim", "none", "--out", str(out), "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     training = content["training"]
-    assert (training["dataset"], training["epochs"], training["batch"], training["seed"]) == ("digits", 1, 400, 3)
+    assert (training["dataset"], training["steps"], training["batch"], training["seed"]) == ("digits", 3, 400, 3)
     assert content["network"]["step"] == training["steps"]
     assert content["network"]["batch"] <= 400
     assert 0 < training["held_out_accuracy"] < 1
@@ -141,6 +146,7 @@ def test_a_failed_comparison_is_exit_code_1(tmp_path: Path, trace: str, monkeypa
         (["digits-mlp", "--set", "lut.k=9"], "h2learn: lut.k: wrong value, got 9, allowed: less than or equal to 8"),
         (["digits-mlp", "--set", "lut.k"], "--set: wrong override, got 'lut.k', allowed: key=value, .*"),
         (["digits-mlp", "--epochs", "0"], ".*epochs.* got 0, allowed: .*"),
+        (["digits-mlp", "--steps", "0"], ".*steps.* got 0, allowed: .*"),
         (["digits-mlp", "--batch", "0"], ".*batch.* got 0, allowed: .*"),
         (["digits-mlp", "--cosim", "some"], "run: Invalid value for '--cosim': 'some' is not one of .*"),
         (["digits-mlp", "--simulator", "vcs"], "run: Invalid value for '--simulator': 'vcs' is not one of .*"),

@@ -17,7 +17,7 @@ from tlm.report.result import SCHEMA, versions, write_json
 SCHEMA_FILE = json.loads(resources.files("tlm.report").joinpath("result.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA_FILE)
 TRAINING = {
-    "dataset": "digits", "epochs": 1, "steps": 3, "batch": 4, "seed": 0, "loss": None,
+    "dataset": "digits", "steps": 3, "batch": 4, "seed": 0, "loss": None,
     "held_out_accuracy": 0.5, "skipped_steps": 0, "seconds": 1.5,
 }  # fmt: skip
 

@@ -36,6 +36,7 @@ from tlm.cli.errors import COMPARISON_FAILED
 )
 @click.option("--sample-seed", type=int, default=0, show_default=True, help="Picks the sample of tiles.")
 @click.option("--epochs", type=int, default=1, show_default=True, help="Passes over the training images.")
+@click.option("--steps", type=int, help="Steps, instead of epochs.")
 @click.option("--batch", type=int, default=32, show_default=True, help="Images a step.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")
 @click.option(
@@ -57,6 +58,7 @@ def run(
     simulator: str,
     sample_seed: int,
     epochs: int,
+    steps: int | None,
     batch: int,
     seed: int,
     out: Path,
@@ -70,7 +72,7 @@ def run(
     with progress_bar() as report:
         from tlm.job import Job, run_job
 
-        job = Job(target, config, overrides, cosim, simulator, sample_seed, epochs, batch, seed)
+        job = Job(target, config, overrides, cosim, simulator, sample_seed, epochs, steps, batch, seed)
         content = run_job(job, out, shlex.join(["h2learn", *sys.argv[1:]]), report)
     if as_json:
         click.echo((out / "result.json").read_text(encoding="utf-8"), nl=False)
