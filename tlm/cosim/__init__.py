@@ -7,6 +7,7 @@ from tlm.cosim.replay import ReplayResult, TileResult, cosim, replay
 from tlm.cosim.result import Comparison, CosimResult, Failure, UnitVerdict
 from tlm.cosim.run import cosimulate
 from tlm.cosim.tile_file import Tile, read_tile
+from tlm.cosim.tiles import read_tiles
 
 __all__ = [
     "Comparison",
@@ -20,5 +21,6 @@ __all__ = [
     "cosim",
     "cosimulate",
     "read_tile",
+    "read_tiles",
     "replay",
 ]

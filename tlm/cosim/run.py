@@ -172,9 +172,7 @@ class _Run:
         if self.plan.streams != "verilator":
             return
         wanted = {engine.hardware.name: engine for engine in self.engines.values() if engine.layers}
-        with _timed(
-            result, "build"
-        ):  # one after the other: CPython 3.11's parser, which hashing needs, bears no threads
+        with _timed(result, "build"):
             # one by one: hashing the sources needs CPython's parser, which two threads at a time confuse
             for engine in wanted.values():
                 self.setting.under_test.build(engine.hardware, engine.geometry)
