@@ -38,6 +38,9 @@ class LatePort:
     def output_room(self, array: int, stream: Stream, job: LutJob) -> Steps:
         yield from self._wait("output_room", job.row_block, 0)
 
+    def after_cycles(self, stream: Stream) -> int:
+        return 0
+
     def end(self, array: int, stream: Stream) -> Steps:
         self.ended.append(CLOCK.to_cycles(self._simulation.now_ps))
         return

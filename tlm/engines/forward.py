@@ -73,6 +73,10 @@ class ForwardEngine(Module):
         width = self._context.config.contract.sum.width_bytes
         yield from self.rooms[array].put(None, job.row_count * job.position_count * width, SUMS_ROOM)
 
+    def after_cycles(self, stream: Stream) -> int:
+        """Sums leave the adder for the output buffer at once."""
+        return 0
+
     def end(self, array: int, stream: Stream) -> Steps:
         """Free what the array has held of the stream's weights and spikes."""
         row_blocks = self.plans[stream].row_blocks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tlm.engines.backward import BackwardEngine, SumBlock
 from tlm.engines.context import Context, Stream
+from tlm.engines.pipeline_law import PipelineTiming
 from tlm.kernel.account import EngineAccount, State
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
@@ -17,7 +18,7 @@ BACKWARD_SUMS = "backward sums"
 class GradientUnit(Module):
     """Takes the backward engine's sums in order, `width` elements a cycle, and announces gradients plane by plane.
 
-    For a layer that takes bytes it also adds the gradients up over time (d16), one more pass of each timestep.
+    For a layer that takes bytes it also adds the gradients up over time (d16) on the way.
     """
 
     def __init__(self, name: str, parent: Parent, context: Context, engine: BackwardEngine) -> None:
@@ -33,14 +34,14 @@ class GradientUnit(Module):
     def _run(self, process: Process) -> Steps:
         context = self._context
         for stream in self._engine.streams:
-            self._fill_cycles = context.config.gradient_unit.latency_cycles
+            self._fill_cycles = PipelineTiming(context.config.gradient_unit.latency_cycles).fill_cycles
             union = self._engine.is_union(stream)
             if union:
                 yield from self._collect(process, stream)
             for step in range(context.network.timesteps):
                 yield from self._wait_for_state(stream, step)
                 if union:
-                    yield from self._elements(process, stream, self._elements_per_step(stream))
+                    yield from self._elements(process, self._elements_per_step(stream))
                 else:
                     yield from self._step(process, stream)
                 yield from self._deliver(stream, step)
@@ -55,7 +56,7 @@ class GradientUnit(Module):
         while left:
             block = yield from self._next_block(process)
             elements = block.positions * block.channels
-            yield from self._elements(process, stream, elements)
+            yield from self._elements(process, elements)
             yield from self._free_room()
             left -= elements
 
@@ -77,10 +78,9 @@ class GradientUnit(Module):
         """Give the oldest block's room in the output buffer back."""
         yield from self._engine.room.get()
 
-    def _elements(self, process: Process, stream: Stream, count: int) -> Steps:
+    def _elements(self, process: Process, count: int) -> Steps:
         context = self._context
-        passes = 2 if is_direct(context.network, stream.layer) else 1
-        cycles = self._fill_cycles + passes * -(-count // context.config.gradient_unit.width)
+        cycles = self._fill_cycles - (-count // context.config.gradient_unit.width)
         self._fill_cycles = 0
         yield from process.work(context.clock.to_ps(cycles))
 

@@ -50,6 +50,9 @@ class ArrayPort(Protocol):
     def output_room(self, array: int, stream: Stream, job: LutJob) -> Steps:
         """Wait for room for the job's results, before its last tile."""
 
+    def after_cycles(self, stream: Stream) -> int:
+        """Cycles from the adder's result to the place where it belongs."""
+
     def end(self, array: int, stream: Stream) -> Steps:
         """Take note that the array has delivered its last result of the stream."""
 
@@ -95,9 +98,9 @@ class LutArray(Module):
                     yield from self._tables.put(tile, TABLE_IN_USE)
 
     def _look_up(self, process: Process) -> Steps:
-        drain_ps = self._clock.to_ps(self._timing.output_latency_cycles)
         for number, (stream, jobs) in enumerate((s.stream, s.jobs) for s in self._streams):
             yield from self._port.begin(self.number, stream)
+            drain_ps = self._clock.to_ps(self._timing.output_latency_cycles + self._port.after_cycles(stream))
             earliest_ps = self.simulation.now_ps
             for job in jobs:
                 for tile in range(len(job.tiles)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tlm.engines.context import Context, Stream
 from tlm.engines.lut_array import LutArray
+from tlm.engines.pipeline_law import PipelineTiming
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
@@ -47,7 +48,7 @@ class NeuronUnit(Module):
     def _layer(self, process: Process, stream: Stream, plan: LutPlan) -> Steps:
         context = self._context
         unit = context.config.neuron_unit
-        fill_cycles = unit.latency_cycles
+        fill_cycles = PipelineTiming(unit.latency_cycles).fill_cycles
         neurons_done = 0
         for number, job in enumerate(plan.jobs):
             array = number % plan.arrays

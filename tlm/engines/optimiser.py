@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tlm.engines.context import Context
+from tlm.engines.pipeline_law import PipelineTiming
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
@@ -33,7 +34,7 @@ class OptimiserUnit(Module):
         for number, (layer, first, count) in enumerate(self._pieces):
             yield from context.progress.of("weight_gradients", layer).wait_for(1, "weight gradients")
             yield from self._state.loaded.wait_for(2 * (number + 1), DRAM_READ)
-            fill_cycles = unit.latency_cycles if layer != layer_before else 0
+            fill_cycles = PipelineTiming(unit.latency_cycles).fill_cycles if layer != layer_before else 0
             layer_before = layer
             yield from process.work(context.clock.to_ps(fill_cycles - (-count // unit.width)))
             self._state.release(0, 2 * (number + 1))

@@ -45,6 +45,11 @@ class PipelineTiming:
         if self.latency_cycles < 1:
             raise InputError("latency_cycles", "pipeline law", self.latency_cycles, "1 or more")
 
+    @property
+    def fill_cycles(self) -> int:
+        """Cycles that a group takes beyond one per element: its constants' beat, and the way through the registers."""
+        return 1 + self.latency_cycles
+
     def stall_free_cycles(self, elements: int) -> int:
         """Return the cycles of `elements` elements, from the first one's transfer to the last result's."""
         _check_counts([elements])
@@ -53,7 +58,7 @@ class PipelineTiming:
     def stream_cycles(self, counts: ArrayLike) -> int:
         """Return the stall-free cycles of groups of `counts` [groups] elements, each with its constants first."""
         groups = _check_counts(counts)
-        return int(groups.sum()) + len(groups) * (1 + self.latency_cycles)
+        return int(groups.sum()) + len(groups) * self.fill_cycles
 
     def transfers(
         self,

@@ -6,6 +6,7 @@ from functools import partial
 
 from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, update_streams
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
+from tlm.engines.pipeline_law import PipelineTiming
 from tlm.engines.transposition import TranspositionUnit
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
@@ -66,6 +67,12 @@ class WeightUpdateEngine(Module):
         """Sums stay in the accumulator memories and leave at one result a cycle and row: nothing to wait for."""
         return
         yield
+
+    def after_cycles(self, stream: Stream) -> int:
+        """The sums over bytes pass a weight gradient unit, one lane a row, that scales them and adds them to dW."""
+        if not is_direct(self._context.network, stream.layer):
+            return 0
+        return PipelineTiming(self._context.config.gradient_unit.latency_cycles).fill_cycles
 
     def end(self, array: int, stream: Stream) -> Steps:
         """Give up what skipped tiles have not used; the stream is over when its last array is through."""
