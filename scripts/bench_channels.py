@@ -2,7 +2,8 @@
 """Items per second through bounded channels: tlm.kernel.TokenChannel against plain simpy.Store, side by side.
 
 Both run the same pipeline: 5 stages of 1 ns, 4 channels of capacity 16. The kernel's runs book every picosecond of
-every stage as busy, starved or blocked; simpy's do not. CPU time, median of alternating repeats, so that both see the same machine.
+every stage as busy, starved or blocked; simpy's do not. CPU time, median of alternating repeats, so that both see the
+same machine.
 """
 
 from __future__ import annotations
