@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,10 +102,23 @@ def read_catalogue(path: Path = CATALOGUE) -> list[Mutant]:
     return mutants
 
 
-def make_tree(folder: Path, file: str, text: str) -> None:
-    """Fill `folder` with links to the project, but for `file`, which gets `text`, and the folders above it."""
+def copy_project(folder: Path) -> None:
+    """Copy the project to `folder`, so that nobody's editing can pass for a mutant's effect.
+
+    Compiled code comes with it, and stays valid: the files keep their times.
+    """
     for name in LINKED:
-        _link(ROOT / name, folder / name, Path(file), Path(name), text)
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name)
+        else:
+            (folder / name).write_bytes(source.read_bytes())
+
+
+def make_tree(project: Path, folder: Path, file: str, text: str) -> None:
+    """Fill `folder` with links to `project`, but for `file`, which gets `text`, and the folders above it."""
+    for name in LINKED:
+        _link(project / name, folder / name, Path(file), Path(name), text)
 
 
 def _link(source: Path, target: Path, file: Path, here: Path, text: str) -> None:
@@ -119,11 +133,15 @@ def _link(source: Path, target: Path, file: Path, here: Path, text: str) -> None
         target.symlink_to(source)
 
 
-def run_tests(mutant: Mutant, text: str, cache: Path) -> tuple[int, str]:
-    """Run the mutant's tests on a tree in which its file has `text`; return pytest's exit code and output."""
+def run_tests(mutant: Mutant, text: str, study_folder: Path) -> tuple[int, str]:
+    """Run the mutant's tests on a tree in which its file has `text`; return pytest's exit code and output.
+
+    `study_folder` holds the copy of the project and the cache of built models.
+    """
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
-        make_tree(folder, mutant.file, text)
+        make_tree(study_folder / "project", folder, mutant.file, text)
+        cache = study_folder / "cache"
         environment = dict(os.environ, PYTHONPATH=str(folder), H2LEARN_CACHE=str(cache), PYTHONDONTWRITEBYTECODE="1")
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=line"]
         # a process group of its own: a mutant that hangs takes its simulators with it
@@ -141,10 +159,10 @@ def run_tests(mutant: Mutant, text: str, cache: Path) -> tuple[int, str]:
         return tests.returncode, output
 
 
-def judge(mutant: Mutant, cache: Path) -> Outcome:
+def judge(mutant: Mutant, study_folder: Path) -> Outcome:
     """Run one mutant and say what became of it."""
     start = perf_counter()
-    code, output = run_tests(mutant, mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8")), cache)
+    code, output = run_tests(mutant, mutant.apply(_source(study_folder, mutant)), study_folder)
     verdict, detail = classify(code, output)
     return Outcome(mutant, verdict, detail, perf_counter() - start)
 
@@ -164,12 +182,16 @@ def classify(code: int, output: str) -> tuple[str, str]:
     return "invalid", output.strip().splitlines()[-1] if output.strip() else f"pytest's exit code {code}"
 
 
-def check_baselines(mutants: Sequence[Mutant], cache: Path, jobs: int) -> None:
+def _source(study_folder: Path, mutant: Mutant) -> str:
+    return (study_folder / "project" / mutant.file).read_text(encoding="utf-8")
+
+
+def check_baselines(mutants: Sequence[Mutant], study_folder: Path, jobs: int) -> None:
     """Run each block's tests on the unchanged tree; raises StudyError where they fail, which would prove nothing."""
     firsts = list({(m.tests, m.select): m for m in mutants}.values())
 
     def run(mutant: Mutant) -> tuple[int, str]:
-        return run_tests(mutant, (ROOT / mutant.file).read_text(encoding="utf-8"), cache)
+        return run_tests(mutant, _source(study_folder, mutant), study_folder)
 
     with ThreadPoolExecutor(jobs) as pool:
         for mutant, (code, output) in zip(firsts, pool.map(run, firsts), strict=True):
@@ -180,14 +202,15 @@ def check_baselines(mutants: Sequence[Mutant], cache: Path, jobs: int) -> None:
 
 def study(mutants: Sequence[Mutant], jobs: int) -> list[Outcome]:
     """Run the baselines and all mutants, and print each outcome as it comes."""
-    for mutant in mutants:
-        mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8"))  # before any time is spent
-    with tempfile.TemporaryDirectory(prefix="mutation-cache-") as name:
-        cache = Path(name)
-        check_baselines(mutants, cache, jobs)
+    with tempfile.TemporaryDirectory(prefix="mutation-study-") as name:
+        study_folder = Path(name)
+        copy_project(study_folder / "project")
+        for mutant in mutants:
+            mutant.apply(_source(study_folder, mutant))  # before any time is spent
+        check_baselines(mutants, study_folder, jobs)
 
         def run(mutant: Mutant) -> Outcome:
-            outcome = judge(mutant, cache)
+            outcome = judge(mutant, study_folder)
             flag = "" if outcome.good else "  <-- NOT AS CLAIMED"
             print(f"{mutant.block:16} {mutant.name:56} {outcome.verdict:9} {outcome.time_s:6.1f} s{flag}", flush=True)
             return outcome
