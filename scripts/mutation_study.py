@@ -25,6 +25,8 @@ from typing import Any
 
 import yaml
 
+from rtl_models.simulators.build import cache_folder
+
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "scripts" / "mutants.yaml"
 LINKED = ("rtl_models", "tests", "tlm", "workloads", "scripts", "pyproject.toml")
@@ -205,6 +207,10 @@ def study(mutants: Sequence[Mutant], jobs: int) -> list[Outcome]:
     with tempfile.TemporaryDirectory(prefix="mutation-study-") as name:
         study_folder = Path(name)
         copy_project(study_folder / "project")
+        # mutants' models stay out of the user's cache, but Verilator's run-time library is the same for all
+        (study_folder / "cache").mkdir()
+        for folder in cache_folder().glob("runtime-*"):
+            (study_folder / "cache" / folder.name).symlink_to(folder)
         for mutant in mutants:
             mutant.apply(_source(study_folder, mutant))  # before any time is spent
         check_baselines(mutants, study_folder, jobs)
