@@ -62,8 +62,9 @@ def _in_pools(jobs: Sequence[Job], setting: Setting, processes: int) -> Finished
                 lost.append(job)
                 deaths[job.number] += 1
                 if deaths[job.number] == MOST_DEATHS:
-                    what = f"a process died {MOST_DEATHS} times while it ran {job.engine} of layer {job.layer}"
-                    raise SimulatorError("co-simulation", f"{what}, rows {job.rows}: out of memory?") from error
+                    what = f"processes died {MOST_DEATHS} times while {job.engine} of layer {job.layer}"
+                    rows = f"rows {job.rows.start}..{job.rows.stop - 1}"
+                    raise SimulatorError("co-simulation", f"{what}, {rows}, was under way: out of memory?") from error
             waiting.extendleft(reversed(lost))
 
 
