@@ -25,7 +25,6 @@ from rtl_models.errors import InputError
 from rtl_models.simulators import SimulatorError
 from rtl_models.simulators.build import build_unit, cache_folder
 from rtl_models.simulators.elementwise import BARE
-from rtl_models.simulators.source import source_hash
 from rtl_models.verification.exhaustive import Check, PartResult, all_checks, run_part, run_sample
 from rtl_models.verification.judges import softfloat_is_installed
 
@@ -34,16 +33,16 @@ PROGRESS_STEPS = 8  # lines of progress per check
 
 @dataclass(frozen=True)
 class Job:
-    """One part of a check; `source` is the hash of the hardware it was run on."""
+    """One part of a check; `model` names the compiled hardware, with a hash of everything that went into it."""
 
     check: Check
     part: int
-    source: str
+    model: str
 
     @property
     def key(self) -> str:
         """Identity in the state file."""
-        return f"{self.check.name}/{self.check.pairs}/{self.part}/{self.source}"
+        return f"{self.check.name}/{self.check.pairs}/{self.part}/{self.model}"
 
 
 class State:
@@ -75,16 +74,17 @@ class State:
 
 
 def make_jobs(checks: Iterable[Check], share: tuple[int, int]) -> list[Job]:
-    """Return the parts of the checks that fall to share (i, n): every n-th, from the i-th on."""
-    jobs = [Job(c, part, source) for c in checks for source in (source_hash(c.unit)[:16],) for part in range(c.parts)]
+    """Build the hardware; return the parts of the checks that fall to share (i, n): every n-th, from the i-th on."""
+    jobs = []
+    for check in checks:
+        model = build_unit(check.unit, BARE).stem
+        jobs += [Job(check, part, model) for part in range(check.parts)]
     return jobs[share[0] - 1 :: share[1]]
 
 
 def run_jobs(jobs: Sequence[Job], state: State, processes: int) -> None:
     """Run the jobs that the state does not have, over the processes."""
     waiting = [job for job in jobs if job.key not in state.done]
-    for check in {job.check for job in waiting}:
-        build_unit(check.unit, BARE)  # once, before several processes want it
     if len(waiting) < len(jobs):
         print(f"{len(jobs) - len(waiting)} of {len(jobs)} parts are done already", flush=True)
     total = {job.check: sum(other.check == job.check for other in waiting) for job in waiting}

@@ -221,10 +221,14 @@ class TestScript:
         state = tmp_path / "state.jsonl"
         (job,) = script["make_jobs"]([named("binary32-add-random-numpy", 3000)], (1, 1))
         record = {"pairs": 3000, "wrong": 1, "examples": [[1, 2, 3, 4]], "processor_time_s": 1.0}
-        state.write_text(json.dumps({"key": job.key} | record) + "\n")
+        other = replace(job, model="adder_binary32-of-another-day")
+        lines = [{"key": job.key} | record, {"key": other.key} | record | {"wrong": 2}]
+        state.write_text("".join(json.dumps(line) + "\n" for line in lines))
         arguments = ("--check", "binary32-add-random-numpy", "--pairs", "3000", "--state", str(state))
         assert self.run(*arguments) == 1
-        assert "a 0x1, b 0x2: 0x3, expected 0x4" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert "a 0x1, b 0x2: 0x3, expected 0x4" in shown
+        assert "1/1         3,000       1" in shown  # and nothing of the other model
         # --fresh forgets the line
         assert self.run(*arguments, "--fresh", "--processes", "1") == 0
 
