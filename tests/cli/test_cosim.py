@@ -99,6 +99,8 @@ def test_json_on_standard_output(trace: str, capsys: pytest.CaptureFixture[str])
             "config: lut.k: differs from the arithmetic that the trace was computed with, got 2",
         ),
         (["TRACE", "--config", "h3learn"], "config: unknown preset, got 'h3learn'"),
+        (["TRACE", "--verilog", "x.v"], "--verilog: not a unit and a file, got 'x.v', allowed: UNIT=FILE"),
+        (["TRACE", "--verilog", "row=x.v"], "unit: unknown unit, got 'row', allowed: lut_row, neuron_unit"),
         (["none.trace"], "none.trace: cannot read the trace (No such file or directory)"),
         (["TRACE", "--out", "/proc/none"], "/proc/none"),
     ],

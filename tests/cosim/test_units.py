@@ -16,6 +16,7 @@ from rtl_models.simulators.build import build_unit
 from rtl_models.units import Unit
 from tests.cosim.test_cosimulate import needs_verilator
 from tests.cosim.traces import make_step, small_network
+from tlm.cli.main import main
 from tlm.config import Config
 from tlm.cosim import Tile, config_for_trace, cosim, cosimulate, read_tiles, replay
 from tlm.cosim.cases import make_case
@@ -136,6 +137,16 @@ def test_a_slow_unit_is_caught_and_replayed_with_a_waveform(
     assert not again.reference_changed
     assert not again.law_changed
     assert "$enddefinitions" in (tmp_path / "wave.vcd").read_text()
+
+
+def test_verilog_of_another_unit_than_the_tiles(
+    trace_path: Path, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tile = short_tile("neuron_unit", trace_path, config)
+    path = tmp_path / "a.tile"
+    write_tile(FailingTile(tile.geometry, tile.case, "myhdl", "", "small", "ab"), path)
+    assert main(["cosim", "--replay", str(path), "--verilog", "lut_row=x.v"]) == 2
+    assert "--verilog: the tile is for another unit, got 'lut_row', allowed: neuron_unit" in capsys.readouterr().err
 
 
 def test_tiles_that_do_not_exist(trace_path: Path, config: Config) -> None:
