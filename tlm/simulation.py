@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtl_models.errors import InputError
 from tlm.accelerator import Accelerator
 from tlm.config import Config
 from tlm.engines.context import Span
@@ -14,7 +13,7 @@ from tlm.kernel.payload import Command
 from tlm.kernel.recorder import TransactionRecorder
 from tlm.kernel.simulation import Simulation
 from tlm.schedule.placement import Placement
-from workloads.record import Arithmetic
+from tlm.trace_config import check_same_arithmetic
 from workloads.trace_file import Trace
 
 
@@ -70,7 +69,7 @@ def simulate(trace: Trace, config: Config, transactions: Path | None = None) -> 
     `transactions` names a Parquet file for every DRAM transaction. Raises InputError if the configuration's arithmetic
     is not the trace's, or a buffer cannot hold one tile; Deadlock if the pipeline cannot go on.
     """
-    check_arithmetic(trace.arithmetic, config.contract)
+    check_same_arithmetic(config, trace.arithmetic)
     simulation = Simulation()
     chip = Accelerator("chip", simulation, config, trace)
     intervals: dict[str, list[Interval]] = {name: [] for name in chip.accounts}
@@ -91,20 +90,6 @@ def simulate(trace: Trace, config: Config, transactions: Path | None = None) -> 
     for account in chip.accounts.values():
         account.close()
     return _result(chip, simulation.now_ps, intervals, transfers)
-
-
-def check_arithmetic(trace: Arithmetic, config: Arithmetic) -> None:
-    """Raise InputError naming the first parameter that changes bits and differs between trace and hardware."""
-    names = {
-        "arithmetic.value_format": (trace.value.name, config.value.name),
-        "arithmetic.sum_format": (trace.sum.name, config.sum.name),
-        "lut.k": (trace.k, config.k),
-        "lut.lanes": (trace.lanes, config.lanes),
-        "arithmetic.micro_batch": (trace.micro_batch, config.micro_batch),
-    }
-    for key, (in_trace, in_config) in names.items():
-        if in_trace != in_config:
-            raise InputError("the configuration differs from the trace", key, in_config, f"{in_trace}, as traced")
 
 
 def _result(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tlm.cosim.configuration import config_for_trace
 from tlm.cosim.replay import ReplayResult, TileResult, cosim, replay
 from tlm.cosim.result import Comparison, CosimResult, Failure, UnitVerdict
 from tlm.cosim.run import cosimulate
 from tlm.cosim.tile_file import Tile, read_tile
 from tlm.cosim.tiles import read_tiles
+from tlm.trace_config import config_for_trace
 
 __all__ = [
     "Comparison",

@@ -12,7 +12,6 @@ from pathlib import Path
 from rtl_models.errors import InputError
 from rtl_models.simulators import available_simulators, simulator_by_name
 from tlm.config import Config
-from tlm.cosim.configuration import check_same_arithmetic, config_for_trace
 from tlm.cosim.engine import Engine
 from tlm.cosim.everything import Setting, run_everything
 from tlm.cosim.hardware import UnitMaker
@@ -25,6 +24,7 @@ from tlm.cosim.sample import strata
 from tlm.cosim.tile_file import FailingTile, write_tile
 from tlm.cosim.under_test import UnderTest
 from tlm.cosim.units import ENGINES, HARDWARE, open_engines
+from tlm.trace_config import check_same_arithmetic, config_for_trace
 from workloads.trace_file import Trace, open_trace
 
 MODES = ("sample", "all")

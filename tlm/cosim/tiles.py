@@ -8,9 +8,9 @@ from pathlib import Path
 from rtl_models.errors import InputError
 from tlm.config import Config
 from tlm.cosim.cases import make_case
-from tlm.cosim.configuration import check_same_arithmetic, config_for_trace
 from tlm.cosim.tile_file import Tile
 from tlm.cosim.units import open_engines
+from tlm.trace_config import check_same_arithmetic, config_for_trace
 from workloads.trace_file import open_trace
 
 

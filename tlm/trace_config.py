@@ -1,4 +1,4 @@
-"""Which configuration a trace can be co-simulated with: one whose bit-changing parameters are the trace's own."""
+"""Which configuration a trace can be simulated with: one whose bit-changing parameters are the trace's own."""
 
 from __future__ import annotations
 
