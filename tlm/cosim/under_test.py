@@ -61,6 +61,9 @@ class OwnVerilog:
         return library
 
 
+ELF_MAGIC = b"\x7fELF"
+
+
 @dataclass(frozen=True)
 class UnderTest:
     """Which units take the place of ours, by the hardware's name.
@@ -112,6 +115,9 @@ class UnderTest:
 
 
 def _loads(library: Path) -> bool:
+    # dlopen takes a file for the one it loaded earlier where the inode was used again, so look at it first
+    if not library.read_bytes().startswith(ELF_MAGIC):
+        return False
     try:
         ctypes.CDLL(str(library))
     except OSError:
