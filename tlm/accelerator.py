@@ -7,6 +7,7 @@ from tlm.engines.backward import BackwardEngine
 from tlm.engines.context import Context, GradientSizes, Order, Progress
 from tlm.engines.forward import ForwardEngine, InputLoader
 from tlm.engines.gradient import GradientUnit
+from tlm.engines.hardware import ChipHardware
 from tlm.engines.neuron import Host, NeuronUnit
 from tlm.engines.optimiser import OptimiserUnit
 from tlm.engines.weight_update import WeightUpdateEngine
@@ -38,7 +39,9 @@ DMA_CHANNELS = (
 class Accelerator(Module):
     """H2Learn: forward, backward and weight update engine, the vector units between them, DMA, DRAM and host."""
 
-    def __init__(self, name: str, parent: Parent, config: Config, trace: Trace) -> None:
+    def __init__(
+        self, name: str, parent: Parent, config: Config, trace: Trace, hardware: ChipHardware | None = None
+    ) -> None:
         super().__init__(name, parent)
         self.config = config
         self.clock = Clock(config.clock_period_ps)
@@ -67,6 +70,7 @@ class Accelerator(Module):
             order=self.order,
             dma=self.dma,
             writes=PostedWrites("writes", self, self.dma["writes"], dma.chunk_bytes * dma.outstanding),
+            hardware=hardware,
         )
         InputLoader("input_loader", self, self.context)
         self.forward = ForwardEngine("forward", self, self.context)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tlm.accelerator import Accelerator
 from tlm.config import Config
 from tlm.engines.context import Span
+from tlm.engines.hardware import ChipHardware
 from tlm.kernel.account import EngineAccount, Interval, State
 from tlm.kernel.payload import Command
 from tlm.kernel.recorder import TransactionRecorder
@@ -63,15 +64,18 @@ class SimulationResult:
         return -(-self.time_ps // self.clock_period_ps)
 
 
-def simulate(trace: Trace, config: Config, transactions: Path | None = None) -> SimulationResult:
+def simulate(
+    trace: Trace, config: Config, transactions: Path | None = None, hardware: ChipHardware | None = None
+) -> SimulationResult:
     """Simulate the training step of `trace` on the accelerator of `config`.
 
-    `transactions` names a Parquet file for every DRAM transaction. Raises InputError if the configuration's arithmetic
-    is not the trace's, or a buffer cannot hold one tile; Deadlock if the pipeline cannot go on.
+    `transactions` names a Parquet file for every DRAM transaction; `hardware` runs in the place of some units' laws.
+    Raises InputError if the configuration's arithmetic is not the trace's, or a buffer cannot hold one tile; Deadlock
+    if the pipeline cannot go on.
     """
     check_same_arithmetic(config, trace.arithmetic)
     simulation = Simulation()
-    chip = Accelerator("chip", simulation, config, trace)
+    chip = Accelerator("chip", simulation, config, trace, hardware)
     intervals: dict[str, list[Interval]] = {name: [] for name in chip.accounts}
     for name, account in chip.accounts.items():
         account.listen(intervals[name].append)

@@ -18,11 +18,11 @@ class InteractiveUnit:
     """One unit under a user's hands; a context manager that closes the waveform.
 
     Values settle before they are peeked; a clock cycle is `clock()`. A poke is masked to the port's width, which
-    PyVerilator itself does not do.
+    PyVerilator itself does not do. `library` is an interactive shared object with the unit's ports; ours by default.
     """
 
-    def __init__(self, unit: Unit, vcd: Path | None = None) -> None:
-        library = build_unit(unit, Variant(interactive=True, traced=vcd is not None))
+    def __init__(self, unit: Unit, vcd: Path | None = None, library: Path | None = None) -> None:
+        library = library or build_unit(unit, Variant(interactive=True, traced=vcd is not None))
         self.simulation: Any = import_pyverilator("pyverilator").PyVerilator(str(library), auto_eval=False)
         """PyVerilator's own object, for everything else that it can do."""
         self.unit = unit
@@ -78,11 +78,11 @@ class InteractiveUnit:
         self.close()
 
 
-def open_interactive(unit: Unit, vcd: Path | None = None) -> InteractiveUnit:
-    """Return `unit`, reset, for poking and peeking; `vcd` is where its waveform goes.
+def open_interactive(unit: Unit, vcd: Path | None = None, library: Path | None = None) -> InteractiveUnit:
+    """Return `unit`, reset, for poking and peeking; `vcd` is where its waveform goes; `library` as `InteractiveUnit`.
 
     Raises InputError where Verilator is not installed.
     """
-    interactive = InteractiveUnit(unit, vcd)
+    interactive = InteractiveUnit(unit, vcd, library)
     interactive.reset()
     return interactive

@@ -14,6 +14,7 @@ from typing import Any
 from rtl_models.errors import InputError
 from rtl_models.simulators import Simulator, VerilatorSimulator, simulator_by_name
 from rtl_models.simulators.build import build_unit, cache_folder, compile_verilog, require_verilator, tool_versions
+from rtl_models.simulators.interactive import InteractiveUnit, open_interactive
 from rtl_models.simulators.interface import check_stimuli
 from rtl_models.simulators.source import source_hash
 from rtl_models.simulators.wrapper import UNIT_MODULE, Variant
@@ -92,6 +93,12 @@ class UnderTest:
         if name == "myhdl":
             raise InputError("MyHDL cannot run a Verilog file", f"{hardware.name}: simulator", name, "verilator")
         return OwnVerilog(Path(path))
+
+    def interactive(self, hardware: Hardware[Any, Any], geometry: Any) -> InteractiveUnit:
+        """Return the unit, reset, to be run clock by clock; raises InputError where Verilator is missing."""
+        unit, path = self.unit(hardware, geometry), self.verilog.get(hardware.name)
+        library = None if path is None else OwnVerilog(Path(path)).build(unit, Variant(interactive=True))
+        return open_interactive(unit, library=library)
 
     def in_myhdl(self, hardware: Hardware[Any, Any]) -> bool:
         """Whether MyHDL can run it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlm.config import Config
+from tlm.engines.hardware import ChipHardware
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Steps
 from tlm.kernel.synchronize import Watermark
@@ -183,6 +184,8 @@ class Context:
     order: Order
     dma: dict[str, Dma]
     writes: PostedWrites
+    hardware: ChipHardware | None = None
+    """Units that run as hardware, where the laws do not stand for them."""
 
     @property
     def last_layer(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, forward_streams
+from tlm.engines.context import FORWARD, TILE_DEPENDENCY, Context, Stream, forward_streams
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.byte_channel import ByteChannel
@@ -36,7 +36,17 @@ class ForwardEngine(Module):
         room_bytes = config.buffers.output_bytes // count
         self.rooms: list[ByteChannel[None]] = [ByteChannel(f"room{array}", self, room_bytes) for array in range(count)]
         self.arrays = [
-            LutArray(array, self, context.clock, config.row_timing, self._streams(array), self, self.account)
+            LutArray(
+                array,
+                self,
+                context.clock,
+                config.row_timing,
+                self._streams(array),
+                self,
+                self.account,
+                FORWARD,
+                context.hardware,
+            )
             for array in range(count)
         ]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tlm.engines.context import Stream
+from tlm.engines.hardware import ChipHardware, RowHardware
 from tlm.engines.lut_row_law import LutRowTiming
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.channel import TokenChannel
@@ -69,6 +70,8 @@ class LutArray(Module):
         streams: Sequence[ArrayStream],
         port: ArrayPort,
         account: EngineAccount,
+        engine: str = "",
+        hardware: ChipHardware | None = None,
     ) -> None:
         super().__init__(f"array{number}", parent)
         self.number = number
@@ -81,7 +84,10 @@ class LutArray(Module):
         self._port = port
         self._tables: Rendezvous[int] = Rendezvous("tables", self)
         self._finished = Watermark("streams_finished", self)
-        self._draining: TokenChannel[tuple[int, LutJob]] = TokenChannel("draining", self, _ANY_NUMBER)
+        self._row: RowHardware | None = None
+        if hardware is not None:
+            self._row = hardware.row(engine, self, clock, [(s.stream, job) for s in streams for job in s.jobs])
+        self._draining: TokenChannel[tuple[int, Stream, LutJob]] = TokenChannel("draining", self, _ANY_NUMBER)
         account.add(self.process(self._build, "builder").account)
         account.add(self.process(self._look_up, "look_up").account)
         self.process(self._deliver, "deliver", daemon=True)
@@ -92,26 +98,40 @@ class LutArray(Module):
             yield from self._finished.wait_for(number, DRAIN)
             yield from self._port.begin(self.number, stream)
             for job in jobs:
+                row = self._row_of(stream, job)
                 for tile in range(len(job.tiles)):
                     yield from self._port.table_data(self.number, stream, job, tile)
-                    yield from process.work(build_ps)
+                    if row is None:
+                        yield from process.work(build_ps)
+                    else:
+                        yield from row.build(process, stream, job, tile)
                     yield from self._tables.put(tile, TABLE_IN_USE)
 
     def _look_up(self, process: Process) -> Steps:
         for number, (stream, jobs) in enumerate((s.stream, s.jobs) for s in self._streams):
             yield from self._port.begin(self.number, stream)
-            drain_ps = self._clock.to_ps(self._timing.output_latency_cycles + self._port.after_cycles(stream))
-            earliest_ps = self.simulation.now_ps
+            after_ps = self._clock.to_ps(self._port.after_cycles(stream))
+            drain_ps = self._clock.to_ps(self._timing.output_latency_cycles) + after_ps
+            earliest_ps, row = self.simulation.now_ps, None
             for job in jobs:
+                row = self._row_of(stream, job)
                 for tile in range(len(job.tiles)):
                     yield from self._tables.get(TABLE_BUILD)
                     yield from self._port.indices(self.number, stream, job, tile)
                     if tile == len(job.tiles) - 1:
                         yield from self._port.output_room(self.number, stream, job)
-                    earliest_ps = yield from self._serve(process, job, earliest_ps)
-                yield from self._draining.put((self.simulation.now_ps + drain_ps, job))
-            if jobs:
+                    if row is None:
+                        earliest_ps = yield from self._serve(process, job, earliest_ps)
+                    else:
+                        earliest_ps = yield from row.look_up(process, stream, job, tile, earliest_ps)
+                    self.tiles_done += 1
+                    self.look_up_cycles += job.position_count
+                yield from self._draining.put((self.simulation.now_ps, stream, job))
+            if jobs and row is None:
                 yield from process.work(drain_ps)
+            elif jobs:
+                yield from row.drain(process, stream, job, self.simulation.now_ps)
+                yield from process.work(after_ps)
             yield from self._port.end(self.number, stream)
             self._finished.advance(number + 1)
 
@@ -120,13 +140,23 @@ class LutArray(Module):
         yield from process.work(max(0, earliest_ps - self.simulation.now_ps))
         next_ps = self.simulation.now_ps + self._clock.to_ps(self._timing.adder_latency_cycles)
         yield from process.work(self._clock.to_ps(job.position_count))
-        self.tiles_done += 1
-        self.look_up_cycles += job.position_count
         return next_ps
 
-    def _deliver(self, _process: Process) -> Steps:
+    def _deliver(self, process: Process) -> Steps:
         """Hand a job's results on when the last one has left the adder."""
+        latency_ps = self._clock.to_ps(self._timing.output_latency_cycles)
         while True:
-            due_ps, job = yield from self._draining.get()
+            end_ps, stream, job = yield from self._draining.get()
+            row = self._row_of(stream, job)
+            due_ps = end_ps + self._clock.to_ps(self._port.after_cycles(stream))
+            if row is None:
+                due_ps += latency_ps
+            else:
+                yield from row.drain(process, stream, job, end_ps)
+                due_ps += self.simulation.now_ps - end_ps
             yield self.simulation.timeout(max(0, due_ps - self.simulation.now_ps))
             yield from self.results.put(job)
+
+    def _row_of(self, stream: Stream, job: LutJob) -> RowHardware | None:
+        """The hardware that runs the job, if any."""
+        return self._row if self._row is not None and self._row.takes(stream, job) else None

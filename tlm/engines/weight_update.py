@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, update_streams
+from tlm.engines.context import TILE_DEPENDENCY, UPDATE, Context, Stream, update_streams
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.engines.pipeline_law import PipelineTiming
 from tlm.engines.transposition import TranspositionUnit
@@ -31,7 +31,17 @@ class WeightUpdateEngine(Module):
         self.transposition = TranspositionUnit("transposition", self, context, count)
         self._spilled = [ArrayReads(array, self, context, self.plans) for array in range(count)]
         self.arrays = [
-            LutArray(array, self, context.clock, config.row_timing, self._streams(array), self, self.account)
+            LutArray(
+                array,
+                self,
+                context.clock,
+                config.row_timing,
+                self._streams(array),
+                self,
+                self.account,
+                UPDATE,
+                context.hardware,
+            )
             for array in range(count)
         ]
         for array in self.arrays:

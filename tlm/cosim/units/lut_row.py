@@ -108,6 +108,11 @@ class LutEngine(Engine):
     def blocks(self, layer: int, micro_batch: int) -> int:
         return len(self._plan.shape(self.name, layer, micro_batch).blocks)
 
+    def block_at(self, layer: int, micro_batch: int, position: int) -> int:
+        """The block that begins at a position."""
+        blocks = self._plan.shape(self.name, layer, micro_batch).blocks
+        return [block.start for block in blocks].index(position)
+
     def size(self, layer: int, micro_batch: int, block: int) -> StreamSize:
         shape = self._plan.shape(self.name, layer, micro_batch)
         positions = shape.blocks[block].stop - shape.blocks[block].start

@@ -1,0 +1,1 @@
+"""Hardware inside the simulation, clock by clock: what takes the place of the engines' laws in lock-step."""

@@ -1,0 +1,49 @@
+"""What an engine asks of hardware that takes the place of its cycle law, for part of its work (docs/cosim.md).
+
+A model without such hardware books the law's cycles; with it, it waits until the hardware has made the transfers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from simpy.events import Event
+
+from tlm.kernel.module import Module
+from tlm.kernel.process import Process, Steps
+from tlm.kernel.time import Clock
+from tlm.schedule.lut_jobs import LutJob
+
+if TYPE_CHECKING:
+    from tlm.engines.context import Stream
+
+
+class RowHardware(Protocol):
+    """One row of a LUT array; the array's other rows run in step with it."""
+
+    def takes(self, stream: Stream, job: LutJob) -> bool:
+        """Whether the job runs in the hardware."""
+
+    def build(self, process: Process, stream: Stream, job: LutJob, number: int) -> Steps:
+        """Build the tables of the job's tile `number`, whose values are there from now on."""
+
+    def look_up(
+        self, process: Process, stream: Stream, job: LutJob, number: int, earliest_ps: int
+    ) -> Generator[Event, Any, int]:
+        """Look the tile up; its indices and room are there from now on, the adder's interlock ends at `earliest_ps`.
+
+        Returns when the interlock of this tile's first position ends.
+        """
+
+    def drain(self, process: Process, stream: Stream, job: LutJob, end_ps: int) -> Steps:
+        """Wait until the sums of the job, whose look-ups ended at `end_ps`, have left the hardware."""
+
+
+class ChipHardware(Protocol):
+    """Which units of a chip are hardware."""
+
+    def row(
+        self, engine: str, array: Module, clock: Clock, jobs: Sequence[tuple[Stream, LutJob]]
+    ) -> RowHardware | None:
+        """Return the row of an array that runs `jobs` in this order; None where the law stands for it."""
