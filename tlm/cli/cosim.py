@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rtl_models.errors import InputError
+from tlm.cli.cosim_lockstep import run_lockstep
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,6 +42,10 @@ WIDTH_WITHOUT_TERMINAL = 150
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--replay", "tile", metavar="TILE", help="Run a failing tile's file again instead of a trace.")
 @click.option("--vcd", metavar="FILE", type=click.Path(path_type=Path), help="With --replay: write the waveform.")
+@click.option("--lockstep", is_flag=True, help="Simulate the step with units as hardware inside, clock by clock.")
+@click.option(
+    "--window", "window_tiles", metavar="N", type=click.IntRange(min=1), help="With --lockstep: tiles of each unit."
+)
 @click.pass_context
 def cosim(
     ctx: click.Context,
@@ -55,6 +60,8 @@ def cosim(
     as_json: bool,
     tile: str | None,
     vcd: Path | None,
+    lockstep: bool,
+    window_tiles: int | None,
 ) -> None:
     """Compare reference, RTL and cycle law of every unit on the work that the training step in TRACE gives it.
 
@@ -62,11 +69,15 @@ def cosim(
     stalls; what follows from the results is compared with TRACE. The first mismatch ends the run with exit code 1 and
     is written as a file (without --out: into the current folder) that --replay runs again. An interrupted run of
     --cosim all goes on where it was.
+
+    With --lockstep the step is simulated twice: with one row of each LUT array as hardware that works clock by clock
+    under the model's back-pressure, and without. Every time must be the same.
     """
     if tile is not None:
         if trace is not None:
             raise InputError("a trace and --replay together", "cosim", trace, "one of them")
-        for option, given in (("--config", config_name), ("--set", overrides), ("--out", out)):
+        options = (("--config", config_name), ("--set", overrides), ("--out", out), ("--lockstep", lockstep or None))
+        for option, given in options:
             if given:
                 raise InputError("does not go with --replay: the tile tells its own configuration", option, str(given))
         ctx.exit(0 if _replay(tile, simulator, vcd, as_json, _verilog_files(verilog)) else 1)
@@ -74,6 +85,14 @@ def cosim(
         raise InputError("nothing to co-simulate", "cosim", allowed="a trace, or --replay TILE")
     if vcd is not None:
         raise InputError("a waveform is written of a replayed tile only", "--vcd", str(vcd), "with --replay TILE")
+    if lockstep:
+        for option, given, default in (("--cosim", mode, "sample"), ("--simulator", simulator, "auto")):
+            if given != default and given != "verilator":
+                raise InputError("does not go with --lockstep: a window runs, Verilated", option, given)
+        files = _verilog_files(verilog)
+        ctx.exit(0 if run_lockstep(trace, config_name, overrides, window_tiles, out, files, as_json) else 1)
+    if window_tiles is not None:
+        raise InputError("only units in lock-step have a window", "--window", window_tiles, "with --lockstep")
     result = _cosimulate(trace, config_name, overrides, mode, sample_seed, simulator, out, _verilog_files(verilog))
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))

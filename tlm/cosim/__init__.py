@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tlm.cosim.locked.run import LockstepResult, lockstep
 from tlm.cosim.replay import ReplayResult, TileResult, cosim, replay
 from tlm.cosim.result import Comparison, CosimResult, Failure, UnitVerdict
 from tlm.cosim.run import cosimulate
@@ -13,6 +14,7 @@ __all__ = [
     "Comparison",
     "CosimResult",
     "Failure",
+    "LockstepResult",
     "ReplayResult",
     "Tile",
     "TileResult",
@@ -20,6 +22,7 @@ __all__ = [
     "config_for_trace",
     "cosim",
     "cosimulate",
+    "lockstep",
     "read_tile",
     "read_tiles",
     "replay",

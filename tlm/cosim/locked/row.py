@@ -101,9 +101,7 @@ class LockedRow(Module):
         entry, positions = self._jobs[stream, job], job.position_count
         now_ps = self.simulation.now_ps
         start_ps = max(now_ps, earliest_ps)
-        beats = payloads_of(
-            entry.work.stimulus.beats["index"], slice(number * positions, (number + 1) * positions)
-        )
+        beats = payloads_of(entry.work.stimulus.beats["index"], slice(number * positions, (number + 1) * positions))
         self.unit.offer("index", beats, now_ps)
         if number == len(job.tiles) - 1:
             self.unit.accept("out", positions, now_ps)

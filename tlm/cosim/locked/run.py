@@ -81,9 +81,7 @@ class LockedChip:
         self._under_test = under_test
         self._engines: dict[str, LutEngine] = {e.name: e for e in (Forward(trace, config), WeightUpdate(trace, config))}
 
-    def row(
-        self, engine: str, array: Module, clock: Clock, jobs: Sequence[tuple[Stream, LutJob]]
-    ) -> LockedRow | None:
+    def row(self, engine: str, array: Module, clock: Clock, jobs: Sequence[tuple[Stream, LutJob]]) -> LockedRow | None:
         """Return a Verilated row for the whole jobs that hold the window's tiles; None for an array without jobs."""
         window, tiles = [], 0
         for stream, job in jobs:

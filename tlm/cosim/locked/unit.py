@@ -150,5 +150,7 @@ class ClockedUnit(Module):
 
 def payloads_of(beats: dict[str, Words], chosen: slice) -> list[Payload]:
     """Return some beats of a stimulus, field by field, as whole numbers."""
-    columns = {name: [int.from_bytes(row.tobytes(), "little") for row in words[chosen]] for name, words in beats.items()}
+    columns = {
+        name: [int.from_bytes(row.tobytes(), "little") for row in words[chosen]] for name, words in beats.items()
+    }
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

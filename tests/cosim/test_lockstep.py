@@ -1,0 +1,97 @@
+"""Hardware inside the simulation: the same bits and times as without, stalled by the model; broken rows are caught."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rtl_models.errors import InputError
+from tests.cosim.conftest import OVERRIDES
+from tests.cosim.mutants import crossed_row, silent_row, slow_row
+from tests.cosim.traces import ARITHMETIC
+from tlm.cli.main import main
+from tlm.config import Config
+from tlm.cosim import config_for_trace, lockstep
+
+# times off the clock's edges, late data on every side, and an output buffer that holds one job's sums
+STARVING = (
+    "clock_period_ps=1300",
+    "buffers={spikes_bytes: 16, weights_bytes: 504, potentials_bytes: 64, gradients_bytes: 128, "
+    "partial_sums_bytes: 256, output_bytes: 80}",
+    "dram={channels: 2, channel_bytes_per_us: 777, latency_ps: 41111, interleave_bytes: 64}",
+)
+
+
+def test_a_whole_step(trace_path: Path, config: Config) -> None:
+    result = lockstep(trace_path, config, window_tiles=100_000)
+    assert result.passed and result.failure is None and result.differing == []
+    assert result.time_ps == result.unlocked_time_ps > 0
+    assert [part.unit for part in result.parts[:3]] == [
+        "chip.forward.array0.row",
+        "chip.weight_update.array0.row",
+        "chip.weight_update.array1.row",
+    ]
+    assert all(part.tiles and part.results and part.wrong_results == 0 for part in result.parts)
+
+
+@pytest.mark.parametrize("window_tiles", [1, 100])
+def test_stalls_and_times_between_the_edges(trace_path: Path, window_tiles: int) -> None:
+    starving = config_for_trace(ARITHMETIC, overrides=OVERRIDES + STARVING)
+    result = lockstep(trace_path, starving, window_tiles)
+    assert result.passed, (result.failure, result.differing)
+    assert result.time_ps == result.unlocked_time_ps
+    assert all(part.tiles >= min(window_tiles, 60) for part in result.parts[:3])
+
+
+def test_the_model_waits_for_a_late_row(trace_path: Path, config: Config) -> None:
+    result = lockstep(trace_path, config, 100_000, units={"lut_row": slow_row})
+    assert not result.passed
+    assert result.failure is not None
+    assert "tile" in result.failure and "of out: cycle by the law" in result.failure
+    assert result.time_ps > result.unlocked_time_ps
+    assert "time_ps" in result.differing
+
+
+def test_wrong_bits(trace_path: Path, config: Config) -> None:
+    result = lockstep(trace_path, config, 100_000, units={"lut_row": crossed_row})
+    assert not result.passed
+    assert result.failure is not None and "result" in result.failure and "in cycle" in result.failure
+    assert sum(part.wrong_results for part in result.parts) > 0
+    assert result.differing == []
+
+
+def test_a_row_that_never_sends(trace_path: Path, config: Config) -> None:
+    result = lockstep(trace_path, config, 10, units={"lut_row": silent_row})
+    assert not result.passed
+    assert result.failure is not None and "hangs in cycle" in result.failure
+
+
+def test_no_tile(trace_path: Path, config: Config) -> None:
+    with pytest.raises(InputError, match=r"tiles of the window, got 0, allowed: 1 or more"):
+        lockstep(trace_path, config, 0)
+
+
+def test_command(trace_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [word for override in OVERRIDES for word in ("--set", override)]
+    arguments = ["cosim", str(trace_path), "--lockstep", "--window", "20", "--out", str(tmp_path), *settings]
+    assert main(arguments) == 0
+    assert "every result, transfer and time is the same as without hardware" in capsys.readouterr().out
+    written = json.loads((tmp_path / "lockstep.json").read_text(encoding="utf-8"))
+    assert written["passed"] and written["window_tiles"] == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--window", "3"], "only units in lock-step have a window"),
+        (["--lockstep", "--cosim", "all"], "--cosim: does not go with --lockstep"),
+        (["--lockstep", "--simulator", "myhdl"], "--simulator: does not go with --lockstep"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    trace_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(["cosim", str(trace_path), *arguments]) == 2
+    assert words in capsys.readouterr().err
