@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from tlm.engines.backward_law import BackwardUnits
 from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, backward_streams
-from tlm.kernel.account import FINISHED, EngineAccount
+from tlm.engines.hardware import SumsOnTheirWay
+from tlm.kernel.account import FINISHED, EngineAccount, State
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
 from tlm.kernel.module import Module, Parent
@@ -28,6 +29,8 @@ class SumBlock:
     positions: int
     channels: int
     ready_ps: int
+    hardware: SumsOnTheirWay | None = None
+    """What of the sums comes from hardware, to be waited for as well."""
 
 
 class BackwardEngine(Module):
@@ -45,7 +48,8 @@ class BackwardEngine(Module):
         self._units = BackwardUnits(context.config.backward_engine)
         self.room: ByteChannel[None] = ByteChannel("room", self, context.config.buffers.output_bytes)
         self.results: TokenChannel[SumBlock] = TokenChannel("sums", self, _ANY_NUMBER)
-        self._under_way: TokenChannel[int] = TokenChannel("under_way", self, _ANY_NUMBER)
+        self._under_way: TokenChannel[SumBlock] = TokenChannel("under_way", self, _ANY_NUMBER)
+        self._unit = None if context.hardware is None else context.hardware.backward_unit(self, context.clock)
         self._weight_groups: dict[tuple[Stream, int, int], int] = {}
         self._gradient_groups: dict[tuple[Stream, int, int], int] = {}
         self._weights = self._prefetch_weights()
@@ -91,16 +95,21 @@ class BackwardEngine(Module):
         width = context.config.contract.sum.width_bytes
         size = block_positions(positions, channels, context.config)
         completed_ps = self.simulation.now_ps
+        if self._unit is not None:
+            self._unit.begin(stream, step, tile)
         for sample in range(stream.micro_batch.count):
             for first in range(0, positions, size):
                 count = min(size, positions - first)
                 start = sample * positions + first
                 yield from self.room.put(None, count * channels * width, SUMS_ROOM)
-                done = self._units.run(*items.work(tile, start, start + count), self._now_cycles())
+                now_cycles = self._now_cycles()
+                done = self._units.run(*items.work(tile, start, start + count), now_cycles)
+                hardware = None if self._unit is None else self._unit.run(done.units, now_cycles)
                 block_ps = context.clock.to_ps(done.completed_cycle)
                 completed_ps = max(completed_ps, block_ps)
-                yield from self.results.put(SumBlock(step, sample, count, channels, block_ps))
-                yield from self._under_way.put(block_ps)
+                block = SumBlock(step, sample, count, channels, block_ps, hardware)
+                yield from self.results.put(block)
+                yield from self._under_way.put(block)
                 dispatched_ps = context.clock.to_ps(done.dispatched_cycle)
                 yield from process.work(max(0, dispatched_ps - self.simulation.now_ps))
         return completed_ps
@@ -108,8 +117,10 @@ class BackwardEngine(Module):
     def _compute(self, process: Process) -> Steps:
         """Be busy until the last sum under way is made: the units work on while new items are waited for."""
         while True:
-            completed_ps = yield from self._under_way.get(FINISHED)
-            yield from process.work(max(0, completed_ps - self.simulation.now_ps))
+            block = yield from self._under_way.get(FINISHED)
+            yield from process.work(max(0, block.ready_ps - self.simulation.now_ps))
+            if block.hardware is not None:
+                yield from block.hardware.wait(State.BUSY, "")
 
     def _now_cycles(self) -> int:
         return self._context.clock.to_cycles(self.simulation.now_ps, "ceil")

@@ -220,6 +220,20 @@ class Dispatch(NamedTuple):
     """[groups]: the unit that ran each group, in the order of the queue."""
 
 
+class UnitClock:
+    """One unit's groups by the law: when each one's last sums leave, given when it was offered."""
+
+    def __init__(self, config: BackwardEngineConfig) -> None:
+        self._config = config
+        self._state = _idle_unit()
+
+    def run(self, gradients: Counts, active: Counts, start_cycle: int) -> int:
+        """Return the cycle of the last sums' transfer of one group, stall-free, offered from `start_cycle` on."""
+        n, a = np.ascontiguousarray(gradients, np.int64), np.ascontiguousarray(active, np.int64)
+        lanes, adder = self._config.lanes, self._config.adder_latency_cycles
+        return int(_run_group(n, a, 0, len(n), start_cycle, lanes, adder, self._state))
+
+
 def deal_groups(queue: GroupQueue, config: BackwardEngineConfig) -> Counts:
     """Return the unit that runs each group where the whole queue is there from the beginning and all units are idle."""
     units = BackwardUnits(config)

@@ -72,6 +72,8 @@ class GradientUnit(Module):
         block: SumBlock = yield from self._engine.results.get(BACKWARD_SUMS)
         with process.account.during(State.STARVED, BACKWARD_SUMS):
             yield self.simulation.timeout(max(0, block.ready_ps - self.simulation.now_ps))
+            if block.hardware is not None:
+                yield from block.hardware.wait(State.STARVED, BACKWARD_SUMS)
         return block
 
     def _free_room(self) -> Steps:

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from simpy.events import Event
 
+from tlm.kernel.account import State
 from tlm.kernel.module import Module
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.time import Clock
@@ -40,6 +43,26 @@ class RowHardware(Protocol):
         """Wait until the sums of the job, whose look-ups ended at `end_ps`, have left the hardware."""
 
 
+class SumsOnTheirWay(Protocol):
+    """A block's sums under way in the hardware."""
+
+    def wait(self, state: State, reason: str) -> Steps:
+        """Wait until the hardware has sent the last of them, booked as `state`."""
+
+
+class BackwardHardware(Protocol):
+    """The first unit of the backward engine."""
+
+    def begin(self, stream: Stream, step: int, tile: int) -> None:
+        """The blocks that follow are of this step and channel tile, in the order of the queue."""
+
+    def run(self, units: NDArray[np.int64], start_cycle: int) -> SumsOnTheirWay | None:
+        """Offer the first unit's groups of the next block; `units` [groups] tells which unit the law gives each to.
+
+        Returns None where the block has none of them, or they are not for the hardware.
+        """
+
+
 class ChipHardware(Protocol):
     """Which units of a chip are hardware."""
 
@@ -47,3 +70,6 @@ class ChipHardware(Protocol):
         self, engine: str, array: Module, clock: Clock, jobs: Sequence[tuple[Stream, LutJob]]
     ) -> RowHardware | None:
         """Return the row of an array that runs `jobs` in this order; None where the law stands for it."""
+
+    def backward_unit(self, engine: Module, clock: Clock) -> BackwardHardware | None:
+        """Return the backward engine's first unit; None where the law stands for it."""

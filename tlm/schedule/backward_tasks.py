@@ -71,6 +71,28 @@ def backward_tasks(
             yield packer.pack(int(unit), queue, places, queue.group_items[chosen])
 
 
+class GroupTasks:
+    """The groups of one step and channel tile, to be taken one by one; arguments as `backward_tasks`."""
+
+    def __init__(
+        self, upper: Layer, gradients: Floats, masks: Flags, weights: Floats, config: Config, tile: int
+    ) -> None:
+        engine = config.backward_engine
+        wanted = masks if engine.skip_inactive_outputs else np.ones_like(masks)
+        channels = slice(tile * engine.channel_tile, (tile + 1) * engine.channel_tile)
+        size = block_positions(upper.in_height * upper.in_width, wanted[..., channels].shape[-1], config)
+        items = backward_items(upper, gradients, masks, engine)
+        self.queue = queue_groups(items, tile, size, engine.items_in_flight)
+        self._ends = np.cumsum(self.queue.group_items)
+        self._packer = _Packer(upper, gradients, wanted[..., channels], weights[..., channels], config)
+
+    def task(self, group: int) -> UnitTask:
+        """Return the task of one group of the queue."""
+        count = self.queue.group_items[group : group + 1]
+        places = np.arange(self._ends[group] - count[0], self._ends[group])
+        return self._packer.pack(0, self.queue, places, count)
+
+
 @dataclass(frozen=True)
 class GroupQueue:
     """Work items and groups in the order in which units take them; empty masks are left out."""

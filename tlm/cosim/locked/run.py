@@ -15,9 +15,11 @@ from tlm.cosim.cases import Difference
 from tlm.cosim.configuration import check_same_arithmetic, config_for_trace
 from tlm.cosim.hardware import UnitMaker
 from tlm.cosim.keys import StreamKey
+from tlm.cosim.locked.backward import LockedBackwardUnit
 from tlm.cosim.locked.row import LockedRow, RowWork
 from tlm.cosim.stalls import Stalls
 from tlm.cosim.under_test import UnderTest
+from tlm.cosim.units.backward_unit import HARDWARE, Backward
 from tlm.cosim.units.lut_row import Forward, LutEngine, WeightUpdate, row_timing
 from tlm.engines.context import Stream
 from tlm.kernel.module import Module
@@ -72,13 +74,15 @@ class LockstepResult:
 
 
 class LockedChip:
-    """The hardware of a chip in lock-step: one row of each LUT array, for its first jobs."""
+    """The hardware of a chip in lock-step: one row of each LUT array and one backward unit, for their first tiles."""
 
     def __init__(self, trace: Trace, config: Config, window_tiles: int, under_test: UnderTest) -> None:
         self.rows: list[LockedRow] = []
         self.failure: str | None = None
         self._window_tiles = window_tiles
         self._under_test = under_test
+        self.backward: LockedBackwardUnit | None = None
+        self._backward = Backward(trace, config)
         self._engines: dict[str, LutEngine] = {e.name: e for e in (Forward(trace, config), WeightUpdate(trace, config))}
 
     def row(self, engine: str, array: Module, clock: Clock, jobs: Sequence[tuple[Stream, LutJob]]) -> LockedRow | None:
@@ -98,11 +102,18 @@ class LockedChip:
         self.rows.append(made)
         return made
 
+    def backward_unit(self, engine: Module, clock: Clock) -> LockedBackwardUnit | None:
+        """Return a Verilated backward unit for the first work items of unit 0; None for a network of one layer."""
+        if not self._backward.layers:
+            return None
+        unit = self._under_test.interactive(HARDWARE, self._backward.geometry)
+        self.backward = LockedBackwardUnit(engine, clock, unit, self._backward, self._window_tiles, self._report)
+        return self.backward
+
     def parts(self) -> list[LockedPart]:
         """What the units did."""
-        return [
-            LockedPart(row.name, row.tiles, row.results, row.wrong_results, row.unit.cycles_run) for row in self.rows
-        ]
+        units = [*self.rows, *([] if self.backward is None else [self.backward])]
+        return [LockedPart(u.name, u.tiles, u.results, u.wrong_results, u.unit.cycles_run) for u in units]
 
     def _work_of(self, engine: LutEngine) -> Any:
         def work(stream: Stream, job: LutJob) -> RowWork:
@@ -130,9 +141,9 @@ def lockstep(
     units: Mapping[str, UnitMaker] | None = None,
     verilog: Mapping[str, str | Path] | None = None,
 ) -> LockstepResult:
-    """Simulate the step of `trace` with one row of each LUT array as hardware, clock by clock, and without.
+    """Simulate the step of `trace` with one row of each LUT array and one backward unit as hardware, and without.
 
-    window_tiles: each unit runs its first tiles, this many or as many more as complete the last one's sums. units and
+    window_tiles: each unit runs its first tiles, this many or as many more as complete the last job or group. units and
     verilog take the place of ours, as in `cosimulate`. Raises InputError for a file that is no trace, a configuration
     of another arithmetic, a window without a tile, or where Verilator is missing.
     """

@@ -74,13 +74,13 @@ class ClockedUnit(Module):
         """Every beat that an output has sent up to now."""
         return self._ports[stream].payloads
 
-    def wait_for(self, stream: str, beats: int) -> Steps:
-        """Wait (busy) until a stream has made `beats` transfers in all: until their cycle closes."""
+    def wait_for(self, stream: str, beats: int, state: State = State.BUSY, reason: str = "") -> Steps:
+        """Wait until a stream has made `beats` transfers in all: until their cycle closes."""
         port = self._ports[stream]
         if len(port.cycles) < beats:
             wait = Wait(self.env, stream, lambda _: f"beat {beats} of {stream} of {self.name}")
             port.waits.append((beats, wait))
-            yield from wait.pause(State.BUSY, "")
+            yield from wait.pause(state, reason)
 
     def _wake(self, cycle: int) -> None:
         self._latest = max(self._latest, cycle)
