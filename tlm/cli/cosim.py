@@ -70,8 +70,8 @@ def cosim(
     is written as a file (without --out: into the current folder) that --replay runs again. An interrupted run of
     --cosim all goes on where it was.
 
-    With --lockstep the step is simulated twice: with one row of each LUT array as hardware that works clock by clock
-    under the model's back-pressure, and without. Every time must be the same.
+    With --lockstep the step is simulated twice: with one row of each LUT array and one backward unit as hardware
+    that works clock by clock under the model's back-pressure, and without. Every time must be the same.
     """
     if tile is not None:
         if trace is not None:

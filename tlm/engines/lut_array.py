@@ -127,9 +127,9 @@ class LutArray(Module):
                     self.tiles_done += 1
                     self.look_up_cycles += job.position_count
                 yield from self._draining.put((self.simulation.now_ps, stream, job))
-            if jobs and row is None:
-                yield from process.work(drain_ps)
-            elif jobs:
+            if row is None:
+                yield from process.work(drain_ps if jobs else 0)
+            else:
                 yield from row.drain(process, stream, job, self.simulation.now_ps)
                 yield from process.work(after_ps)
             yield from self._port.end(self.number, stream)
