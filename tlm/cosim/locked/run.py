@@ -112,7 +112,7 @@ class LockedChip:
 
     def parts(self) -> list[LockedPart]:
         """What the units did."""
-        units = [*self.rows, *([] if self.backward is None else [self.backward])]
+        units: list[LockedRow | LockedBackwardUnit] = [*self.rows, *([] if self.backward is None else [self.backward])]
         return [LockedPart(u.name, u.tiles, u.results, u.wrong_results, u.unit.cycles_run) for u in units]
 
     def _work_of(self, engine: LutEngine) -> Any:
