@@ -12,7 +12,6 @@ from rtl_models.errors import InputError
 from rtl_models.simulators import SimulatorError
 from tlm.config import Config
 from tlm.cosim.cases import Difference
-from tlm.cosim.configuration import check_same_arithmetic, config_for_trace
 from tlm.cosim.hardware import UnitMaker
 from tlm.cosim.keys import StreamKey
 from tlm.cosim.locked.backward import LockedBackwardUnit
@@ -26,6 +25,7 @@ from tlm.kernel.module import Module
 from tlm.kernel.time import Clock
 from tlm.schedule.lut_jobs import LutJob
 from tlm.simulation import SimulationResult, simulate
+from tlm.trace_config import check_same_arithmetic, config_for_trace
 from workloads.trace_file import Trace, open_trace
 
 WINDOW_TILES = 200
