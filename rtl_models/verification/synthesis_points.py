@@ -28,7 +28,7 @@ Geometry = dict[str, int | bool | str]
 
 FORMAT_PAIRS = ((BINARY16, BINARY32), (BFLOAT16, BINARY32), (BINARY32, BINARY32), (BINARY16, BINARY16))
 ROW = LutRowGeometry(k=4, lanes=1, depth=2)
-BACKWARD = BackwardUnitGeometry(lanes=2, channel_tile=16, items_in_flight=2, adder_latency_cycles=2)
+BACKWARD = BackwardUnitGeometry(lanes=1, channel_tile=4, items_in_flight=2, adder_latency_cycles=2)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _rows() -> list[SynthesisPoint]:
     Tables double with each k, and so does Yosys' time: k = 8 is left to extrapolation.
     """
     rows = [replace(ROW, k=k) for k in range(1, 8)]
-    rows += [replace(ROW, lanes=lanes) for lanes in (2, 4, 8)]
+    rows += [replace(ROW, lanes=lanes) for lanes in (2, 4)]
     rows += [replace(ROW, depth=depth) for depth in (8, 32)]
     rows += [replace(ROW, value_format=value, sum_format=total) for value, total in FORMAT_PAIRS]
     rows += [replace(ROW, lanes=lanes, tree_registers=True) for lanes in (1, 4)]
@@ -84,12 +84,11 @@ def _rows() -> list[SynthesisPoint]:
 
 
 def _backward() -> list[SynthesisPoint]:
-    """Lanes, channel tile, items in flight, latency and formats, each alone around one small unit."""
+    """Lanes, channel tile, items in flight, latency and formats, each alone around the smallest unit that has them."""
     units = [replace(BACKWARD, lanes=lanes) for lanes in (1, 2, 4)]
-    units += [replace(BACKWARD, channel_tile=channels) for channels in (8, 32)]
+    units += [replace(BACKWARD, channel_tile=channels) for channels in (8, 16)]
     units += [replace(BACKWARD, items_in_flight=items) for items in (1, 4)]
-    units += [replace(BACKWARD, adder_latency_cycles=cycles) for cycles in (1, 4)]
-    units += [replace(BACKWARD, value_format=value, sum_format=total) for value, total in FORMAT_PAIRS[:2]]
+    units += [replace(BACKWARD, adder_latency_cycles=4), replace(BACKWARD, value_format=BFLOAT16)]
     return [SynthesisPoint("backward_unit", _geometry(unit), backward_unit(unit)) for unit in units]
 
 
