@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import threading
 from pathlib import Path
 
 from rtl_models.units import Unit
+
+_PARSER = threading.Lock()  # CPython 3.11 counts the recursion of all threads' parsers together, and fails
 
 
 def source_hash(unit: Unit) -> str:
@@ -41,7 +44,9 @@ def _closure(module: str) -> set[str]:
 def _imports(path: str) -> list[str]:
     """Return the names that a file imports absolutely, with ``package.name`` for ``from package import name``."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(Path(path).read_bytes())):
+    with _PARSER:
+        tree = ast.parse(Path(path).read_bytes())
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

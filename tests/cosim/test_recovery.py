@@ -29,6 +29,8 @@ from tlm.cosim.result import Comparison
 from tlm.cosim.under_test import UnderTest
 from tlm.cosim.units import HARDWARE
 
+pytestmark = pytest.mark.slow
+
 COUNTS = [Comparison("neuron", 1, "fc2", "verilator", streams=3, results=7)]
 SHORT_JOBS = 1500  # cycles: some 40 jobs of the small trace
 

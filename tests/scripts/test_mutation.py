@@ -12,6 +12,8 @@ import pytest
 
 from tests.rtl_models.simulation import needs_verilator
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STUDY: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "mutation_study.py"))
 CATALOGUE = STUDY["read_catalogue"]()

@@ -24,6 +24,8 @@ from tests.units import backward_oracle
 from tests.units.row_oracle import Number, rounded
 from tests.units.test_backward_unit import SMALL, Case, random_task, stalls
 
+pytestmark = pytest.mark.slow
+
 TASKS = [random_task(np.random.default_rng(seed), SMALL, 6, most=12) for seed in range(10)]
 
 

@@ -20,6 +20,8 @@ from tests.units import row_oracle
 from tests.units.row_oracle import Number, add, balanced_tree
 from tests.units.test_lut_row import Case, random_task, stalls
 
+pytestmark = pytest.mark.slow
+
 ROW = LutRowGeometry(k=2, lanes=4, depth=4, adder_latency_cycles=5)  # an adder slower than a build
 
 

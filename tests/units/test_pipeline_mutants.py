@@ -21,7 +21,7 @@ from tests.units.test_neuron_unit import NeuronContract
 from tests.units.test_optimiser_unit import OptimiserContract
 from tests.units.test_weight_gradient_unit import WeightGradientContract
 
-pytestmark = needs_icarus
+pytestmark = [needs_icarus, pytest.mark.slow]
 
 CONTRACTS: dict[str, PipelineContract] = {
     "neuron": NeuronContract(),
