@@ -171,17 +171,21 @@ def _table(result: CosimResult) -> Table:
     for entry in result.comparisons:
         numbers = (
             f"{entry.streams:,} ({entry.stalled_streams:,})",
-            f"{entry.tiles:,} of {tiles[entry.engine, entry.layer]:,}",
+            _share(entry.tiles, tiles[entry.engine, entry.layer]),
             f"{entry.results:,}",
             f"{entry.trace_results:,}",
             _mismatches(entry),
             f"{entry.law_cycles:,}",
             f"{entry.measured_cycles:,}",
-            f"{entry.difference_cycles:,}"
-            + (f" ({entry.mismatched_transfers:,} beats)" if entry.mismatched_transfers else ""),
+            _difference(entry),
         )
         table.add_row(entry.engine.replace("_", " "), entry.layer_name, entry.simulator, *numbers)
     return table
+
+
+def _share(count: int, available: int) -> str:
+    """How many of those there are; only the number where it is all of them."""
+    return f"{count:,}" if count == available else f"{count:,} of {available:,}"
 
 
 def _mismatches(entry: Comparison) -> str:
