@@ -19,6 +19,7 @@ from tlm.memory.dma import Dma, PostedWrites
 from tlm.memory.dram import Dram, DramTiming
 from tlm.schedule.geometry import micro_batches
 from tlm.schedule.placement import place
+from tlm.schedule.step_counts import StepCounts
 from workloads.trace_file import Trace
 
 DMA_CHANNELS = (
@@ -40,7 +41,13 @@ class Accelerator(Module):
     """H2Learn: forward, backward and weight update engine, the vector units between them, DMA, DRAM and host."""
 
     def __init__(
-        self, name: str, parent: Parent, config: Config, trace: Trace, hardware: ChipHardware | None = None
+        self,
+        name: str,
+        parent: Parent,
+        config: Config,
+        trace: Trace,
+        hardware: ChipHardware | None = None,
+        counts: StepCounts | None = None,
     ) -> None:
         super().__init__(name, parent)
         self.config = config
@@ -58,6 +65,7 @@ class Accelerator(Module):
         self.order = Order("order", self, config, trace.network, batches)
         progress = Progress("progress", self)
         value_bytes = config.contract.value.width_bytes
+        counts = counts or StepCounts(trace)
         self.context = Context(
             config=config,
             clock=self.clock,
@@ -66,10 +74,11 @@ class Accelerator(Module):
             placement=self.placement,
             trace=trace,
             progress=progress,
-            gradients=GradientSizes(trace, self.placement, progress, value_bytes),
+            gradients=GradientSizes(trace, self.placement, progress, value_bytes, counts),
             order=self.order,
             dma=self.dma,
             writes=PostedWrites("writes", self, self.dma["writes"], dma.chunk_bytes * dma.outstanding),
+            counts=counts,
             hardware=hardware,
         )
         InputLoader("input_loader", self, self.context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tlm.kernel.payload import Command
 from tlm.kernel.recorder import TransactionRecorder
 from tlm.kernel.simulation import Simulation
 from tlm.schedule.placement import Placement
+from tlm.schedule.step_counts import StepCounts
 from tlm.trace_config import check_same_arithmetic
 from workloads.trace_file import Trace
 
@@ -34,12 +36,15 @@ class EngineTime:
 
 @dataclass(frozen=True)
 class DramTransfer:
-    """One DRAM transaction, from the call to the last byte."""
+    """One DRAM transaction, from the call to the last byte; `channel` is the DMA channel that it went through."""
 
     stream: str
     length_bytes: int
     start_ps: int
     end_ps: int
+    address: int = 0
+    command: Command = Command.READ
+    channel: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class SimulationResult:
     dram_written_bytes: dict[str, int]
     dram_busy_ps: list[int]
     work: dict[str, int]
+    operations: dict[tuple[str, int], int]
+    """Synaptic operations by engine and layer: a look-up stands for k of them, a multiply-accumulate for one."""
     placement: Placement
 
     @property
@@ -65,24 +72,38 @@ class SimulationResult:
 
 
 def simulate(
-    trace: Trace, config: Config, transactions: Path | None = None, hardware: ChipHardware | None = None
+    trace: Trace,
+    config: Config,
+    transactions: Path | None = None,
+    hardware: ChipHardware | None = None,
+    counts: StepCounts | None = None,
 ) -> SimulationResult:
     """Simulate the training step of `trace` on the accelerator of `config`.
 
-    `transactions` names a Parquet file for every DRAM transaction; `hardware` runs in the place of some units' laws.
+    `transactions` names a Parquet file for every DRAM transaction; `hardware` runs in the place of some units' laws;
+    `counts` are the trace's own, kept between simulations of it.
     Raises InputError if the configuration's arithmetic is not the trace's, or a buffer cannot hold one tile; Deadlock
     if the pipeline cannot go on.
     """
     check_same_arithmetic(config, trace.arithmetic)
     simulation = Simulation()
-    chip = Accelerator("chip", simulation, config, trace, hardware)
+    chip = Accelerator("chip", simulation, config, trace, hardware, counts)
     intervals: dict[str, list[Interval]] = {name: [] for name in chip.accounts}
     for name, account in chip.accounts.items():
         account.listen(intervals[name].append)
     transfers: list[DramTransfer] = []
+    channels = {dma.socket: channel for channel, dma in chip.dma.items()}
     chip.observe_transactions(
-        lambda _initiator, _target, payload, start_ps, end_ps: transfers.append(
-            DramTransfer(payload.stream, payload.length, start_ps, end_ps)
+        lambda initiator, _target, payload, start_ps, end_ps: transfers.append(
+            DramTransfer(
+                payload.stream,
+                payload.length,
+                start_ps,
+                end_ps,
+                payload.address,
+                payload.command,
+                channels[initiator],
+            )
         )
     )
     if transactions is None:
@@ -112,6 +133,7 @@ def _result(
         dram_written_bytes={stream: counted[stream, Command.WRITE] for stream in streams},
         dram_busy_ps=chip.dram.channel_busy_ps,
         work=_work(chip),
+        operations=_operations(chip),
         placement=chip.placement,
     )
 
@@ -127,10 +149,19 @@ def _engine_time(account: EngineAccount) -> EngineTime:
 
 def _work(chip: Accelerator) -> dict[str, int]:
     lanes = chip.config.lut.lanes
-    work = {"backward_macs": chip.backward.macs}
+    work = {"backward_macs": chip.backward.macs.total()}
     for name, engine in (("forward", chip.forward), ("weight_update", chip.update)):
         jobs = [job for plan in engine.plans.values() for job in plan.jobs]
         work[f"{name}_tiles"] = sum(len(job.tiles) for job in jobs)
         rows_times_positions = sum(len(job.tiles) * job.row_count * job.position_count for job in jobs)
         work[f"{name}_look_ups"] = rows_times_positions * lanes
     return work
+
+
+def _operations(chip: Accelerator) -> dict[tuple[str, int], int]:
+    found = Counter({("backward", layer): macs for layer, macs in chip.backward.macs.items()})
+    for engine in (chip.forward, chip.update):
+        for stream, plan in engine.plans.items():
+            look_ups = sum(len(job.tiles) * job.row_count * job.position_count for job in plan.jobs)
+            found[stream.engine, stream.layer] += look_ups * chip.config.lut.lanes * chip.config.lut.k
+    return dict(sorted(found.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from tlm.kernel.channel import TokenChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
-from tlm.schedule.backward_items import BackwardItems, backward_items, block_positions, is_union, step_operands
+from tlm.schedule.backward_items import BackwardItems, block_positions, is_union
 
 SUMS_ROOM = "room for sums"
 _ANY_NUMBER = 1 << 30  # blocks under way and made: bounded by the room in the output buffer
@@ -42,7 +43,8 @@ class BackwardEngine(Module):
     def __init__(self, name: str, parent: Parent, context: Context) -> None:
         super().__init__(name, parent)
         self.account = EngineAccount(self.env, self.name)
-        self.macs = 0
+        self.macs: Counter[int] = Counter()
+        """Multiply-accumulates of the lanes by layer."""
         self._context = context
         self.streams = backward_streams(context.network, context.batches)
         self._units = BackwardUnits(context.config.backward_engine)
@@ -80,7 +82,7 @@ class BackwardEngine(Module):
                 yield from self._wait_for_gradients(stream, step)
                 self._context.order.start(stream)
                 items = self._items(stream, step)
-                self.macs += items.macs
+                self.macs[stream.layer] += items.macs
                 for tile, channels in self.tiles(stream.layer):
                     yield from self._wait_for_tile(stream, step, tile)
                     completed_ps = yield from self._tile(process, stream, step, items, tile, channels)
@@ -126,10 +128,8 @@ class BackwardEngine(Module):
         return self._context.clock.to_cycles(self.simulation.now_ps, "ceil")
 
     def _items(self, stream: Stream, step: int) -> BackwardItems:
-        context = self._context
-        upper = context.network.layers[stream.layer + 1]
-        gradients, masks = step_operands(context.trace, stream.layer, stream.micro_batch.samples, step)
-        return backward_items(upper, gradients, masks, context.config.backward_engine)
+        engine = self._context.config.backward_engine
+        return self._context.counts.backward_items(stream.layer, stream.micro_batch, step, engine)
 
     def _wait_for_gradients(self, stream: Stream, step: int) -> Steps:
         """Wait for the gradients of the layer above at this step, where they stay on the chip."""

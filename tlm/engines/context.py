@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from tlm.config import Config
 from tlm.engines.hardware import ChipHardware
 from tlm.kernel.module import Module, Parent
@@ -16,6 +14,7 @@ from tlm.kernel.time import Clock
 from tlm.memory.dma import Descriptor, Dma, PostedWrites
 from tlm.schedule.geometry import MicroBatch
 from tlm.schedule.placement import Placement, activation_bits, input_bytes
+from tlm.schedule.step_counts import StepCounts
 from workloads.network import Network
 from workloads.trace_file import Trace
 
@@ -139,8 +138,16 @@ class GradientSizes:
     Step 0 is the last timestep; the last layer has one g16 [B, M], stored as it is, that serves every step.
     """
 
-    def __init__(self, trace: Trace, placement: Placement, progress: Progress, value_bytes: int) -> None:
-        self._trace = trace
+    def __init__(
+        self,
+        trace: Trace,
+        placement: Placement,
+        progress: Progress,
+        value_bytes: int,
+        counts: StepCounts | None = None,
+    ) -> None:
+        self._network = trace.network
+        self._counts = counts or StepCounts(trace)
         self._placement = placement
         self._progress = progress
         self._value_bytes = value_bytes
@@ -150,12 +157,11 @@ class GradientSizes:
         """Bytes of each step's gradients of one micro-batch."""
         key = (layer, batch.index)
         if key not in self._sizes:
-            gradients = self._trace.gradients(layer, batch.samples)
-            if layer == len(self._trace.network.layers) - 1:
-                self._sizes[key] = [gradients.size * self._value_bytes]
+            if layer == len(self._network.layers) - 1:
+                self._sizes[key] = [batch.count * self._network.classes * self._value_bytes]
             else:
-                bitmap = -(-gradients[0].size // 8)
-                counts = [int(np.count_nonzero(step)) for step in gradients[::-1]]
+                bitmap = -(-activation_bits(self._network, layer, batch.count) // self._network.timesteps // 8)
+                counts = self._counts.nonzero_gradients(layer, batch)
                 self._sizes[key] = [bitmap + count * self._value_bytes for count in counts]
         return self._sizes[key]
 
@@ -184,6 +190,7 @@ class Context:
     order: Order
     dma: dict[str, Dma]
     writes: PostedWrites
+    counts: StepCounts
     hardware: ChipHardware | None = None
     """Units that run as hardware, where the laws do not stand for them."""
 

@@ -1,0 +1,35 @@
+"""What the schedule counts in a trace's real tensors: kept, so that many simulations of one trace count once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tlm.config import BackwardEngineConfig
+from tlm.schedule.backward_items import BackwardItems, backward_items, step_operands
+from tlm.schedule.geometry import MicroBatch
+from workloads.trace_file import Trace
+
+
+class StepCounts:
+    """Counts of one trace by layer and micro-batch; none depends on DRAM or buffers."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._items: dict[tuple[object, ...], BackwardItems] = {}
+        self._nonzero: dict[tuple[int, MicroBatch], list[int]] = {}
+
+    def backward_items(self, layer: int, batch: MicroBatch, step: int, engine: BackwardEngineConfig) -> BackwardItems:
+        """Return the work items of the sums for the outputs of `layer` at one step of the backward pass."""
+        key = (layer, batch, step, engine.channel_tile, engine.skip_zero_gradients, engine.skip_inactive_outputs)
+        if key not in self._items:
+            gradients, masks = step_operands(self._trace, layer, batch.samples, step)
+            self._items[key] = backward_items(self._trace.network.layers[layer + 1], gradients, masks, engine)
+        return self._items[key]
+
+    def nonzero_gradients(self, layer: int, batch: MicroBatch) -> list[int]:
+        """Return how many gradients of each step (step 0 is the last timestep) of a layer with neurons are not zero."""
+        key = (layer, batch)
+        if key not in self._nonzero:
+            gradients = self._trace.gradients(layer, batch.samples)
+            self._nonzero[key] = [int(np.count_nonzero(step)) for step in gradients[::-1]]
+        return self._nonzero[key]
