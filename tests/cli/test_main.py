@@ -76,7 +76,7 @@ class TestHelp:
         assert main.main([name, "-h"]) == 0
         assert f"Usage: h2learn {name} " in capsys.readouterr().out
 
-    @pytest.mark.parametrize("name", ["dataflow", "bptt"])
+    @pytest.mark.parametrize("name", ["dataflow", "bptt", "dram"])
     def test_every_verification_has_help(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert main.main(["verify", name, "-h"]) == 0
         assert f"Usage: h2learn verify {name} " in capsys.readouterr().out
@@ -116,8 +116,8 @@ class TestUsageErrors:
             (["rnu"], f"unknown command, got 'rnu', allowed: {', '.join(COMMANDS)}; did you mean run?"),
             (["--deubg"], "unknown option, got '--deubg', allowed: --version, --debug, --help; did you mean --debug?"),
             (["-q"], "unknown option, got '-q', allowed: --version, --debug, --help"),
-            (["verify"], "verify: missing command, allowed: dataflow, bptt"),
-            (["verify", "x"], "verify: unknown command, got 'x', allowed: dataflow, bptt"),
+            (["verify"], "verify: missing command, allowed: dataflow, bptt, dram"),
+            (["verify", "x"], "verify: unknown command, got 'x', allowed: dataflow, bptt, dram"),
             (
                 ["list", "network"],
                 "list: unknown command, got 'network', allowed: networks, presets; did you mean networks?",

@@ -10,7 +10,7 @@ Times are ticks: clocks, or half clocks in HBM3.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tlm.memory.reference import TIMINGS_JSON
@@ -104,11 +104,11 @@ class Standard:
         return Request(is_write, place, fields["row"], fields["column (in bursts)"])
 
 
-def load(name: str, wck_always_on: bool = False) -> Standard:
-    """Return one of the reference's standards."""
+def load(name: str, wck_always_on: bool = False, changes: Mapping[str, int] | None = None) -> Standard:
+    """Return one of the reference's standards; `changes` are timings, in clocks, other than the table's."""
     table = json.loads(TIMINGS_JSON.read_text(encoding="utf-8"))["standards"][name]
     clock = table["simulated_ticks_per_CK"]
-    n = {key: clock * value for key, value in table["timings_in_CK"].items()}
+    n = {key: clock * value for key, value in (table["timings_in_CK"] | (changes or {})).items()}
     burst = n.get("nBL", n.get("nBL_min", 0))
     lengths = {
         "HBM2": {"ACT": 2},
@@ -133,7 +133,7 @@ def load(name: str, wck_always_on: bool = False) -> Standard:
     )
 
 
-def rules(name: str, n: dict[str, int], clock: int) -> Iterable[Rule]:
+def rules(name: str, n: Mapping[str, int], clock: int) -> Iterable[Rule]:
     """Give every rule between two commands; `n` holds the timings in ticks."""
     burst = n.get("nBL", n.get("nBL_min", 0))
     burst_in_group = n.get("nBL", n.get("nBL_max", 0))

@@ -30,6 +30,7 @@ COMMANDS = {
     "trace": LazyCommand("tlm.cli.trace:trace", "Look into trace files."),
     "cosim": LazyCommand("tlm.cli.cosim:cosim", "Compare reference, MyHDL and Verilated tiles of a trace."),
     "verify": LazyCommand("tlm.cli.verify:verify", "Compare the models with reference results."),
+    "dram": LazyCommand("tlm.cli.dram:dram", "Replay DRAM requests, record a training step's, list the standards."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
     "config": LazyCommand("tlm.cli.config:config", "Show configurations."),
 }
