@@ -9,7 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tests.memory.protocol_rules import ACCESSES, SCOPE_LEVELS, Command, Place, Request, Standard
+from tests.memory.protocol_rules import ACCESSES, SCOPE_LEVELS, Command, Place, Request, Rule, Standard
+
+REMEMBERED = 8
+"""Commands kept per rule and place: four for the window of four, and those between two stacks."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,14 @@ class Checker:
     last_data_tick: int = 0
 
     def __post_init__(self) -> None:
-        self._latest: dict[tuple[int, Place], list[Command]] = defaultdict(list)
+        self._latest: dict[tuple[str, Place], list[Command]] = defaultdict(list)
+        self._rules_after: dict[str, list[Rule]] = defaultdict(list)
+        self._rules_before: dict[str, list[Rule]] = defaultdict(list)
+        for rule in self.standard.rules:
+            for kind in rule.after:
+                self._rules_after[kind].append(rule)
+            for kind in rule.before:
+                self._rules_before[kind].append(rule)
 
     def broken(self, rule: str, command: Command | None, text: str = "") -> None:
         """Note a violation."""
@@ -72,21 +82,18 @@ class Checker:
     def check_rules(self, command: Command) -> None:
         """Every rule of the table in which this command comes second; then remember it where it comes first."""
         now = self.standard.last_tick(command)
-        for index, rule in enumerate(self.standard.rules):
-            key = (index, command.place[: SCOPE_LEVELS[rule.scope]])
-            if command.kind in rule.after:
-                earlier = self._latest[key]
-                if rule.scope == "other stack":
-                    earlier = [other for other in earlier if other.place[1] != command.place[1]]
-                if len(earlier) >= rule.count:
-                    waited = now - self.standard.last_tick(earlier[-rule.count])
-                    if waited < rule.ticks:
-                        self.broken(rule.name, command, f"{waited} ticks, at least {rule.ticks}")
-        for index, rule in enumerate(self.standard.rules):
-            if command.kind in rule.before:
-                latest = self._latest[index, command.place[: SCOPE_LEVELS[rule.scope]]]
-                latest.append(command)
-                del latest[:-8]
+        for rule in self._rules_after[command.kind]:
+            earlier = self._latest[rule.name, command.place[: SCOPE_LEVELS[rule.scope]]]
+            if rule.scope == "other stack":
+                earlier = [other for other in earlier if other.place[1] != command.place[1]]
+            if len(earlier) >= rule.count:
+                waited = now - self.standard.last_tick(earlier[-rule.count])
+                if waited < rule.ticks:
+                    self.broken(rule.name, command, f"{waited} ticks, at least {rule.ticks}")
+        for rule in self._rules_before[command.kind]:
+            latest = self._latest[rule.name, command.place[: SCOPE_LEVELS[rule.scope]]]
+            latest.append(command)
+            del latest[:-REMEMBERED]
 
     def check_state(self, command: Command) -> None:
         """Rows are opened in closed banks, closed where they are open, and refreshed where nothing is."""
