@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tests.memory.protocol_rules import ACCESSES, SCOPE_LEVELS, Command, Place, Request, Rule, Standard
+from tests.memory.protocol_rules import ACCESSES, SCOPE_LEVELS, WRITES, Command, Place, Request, Rule, Standard
 
 REMEMBERED = 8
 """Commands kept per rule and place: four for the window of four, and those between two stacks."""
@@ -166,16 +166,18 @@ class Checker:
         else:
             request = self.requests[command.request]
             asked = (request.is_write, request.place, request.row, request.column)
-            if asked != (command.kind == "WR", command.place, command.row, command.column):
+            if asked != (command.kind in WRITES, command.place, command.row, command.column):
                 self.broken("access that is not what was asked for", command)
             self.served[command.request] += 1
-        latency = self.standard.write_latency if command.kind == "WR" else self.standard.read_latency
+        latency = self.standard.write_latency if command.kind in WRITES else self.standard.read_latency
         self.check_wck(command, latency)
         start = self.standard.last_tick(command) + latency
         if start < self.data_free[command.place[0]]:
             self.broken("data bus", command)
         self.data_free[command.place[0]] = start + self.standard.burst
         self.last_data_tick = max(self.last_data_tick, start + self.standard.burst)
+        if command.kind in ("RDA", "WRA"):
+            self.close(command, bank)
 
     def check_wck(self, command: Command, latency: int) -> None:
         """LPDDR5: the data clock runs on behind each burst; once lapsed, a CAS right before the access restarts it."""

@@ -17,7 +17,8 @@ from tlm.memory.reference import TIMINGS_JSON
 
 Place = tuple[int, ...]
 
-READS, WRITES, ACCESSES = ("RD",), ("WR",), ("RD", "WR")
+READS, WRITES = ("RD", "RDA"), ("WR", "WRA")
+ACCESSES = READS + WRITES
 PRECHARGES = ("PRE", "PREab")
 
 
@@ -26,7 +27,7 @@ class Command:
     """One command: tick of its first cycle, kind, where it goes, and the request it serves (-1: none).
 
     `place` is (rank or pseudo-channel, stack id, bank group, bank); a command to all banks uses the first of it only.
-    Kinds are ACT (LPDDR5: ACT-1), ACT2, PRE, PREab, RD, WR, CAS, REFab and REFpb.
+    Kinds are ACT (LPDDR5: ACT-1), ACT2, PRE, PREab, RD, WR, RDA and WRA (which close the row), CAS, REFab and REFpb.
     """
 
     tick: int
@@ -146,28 +147,34 @@ def rules(name: str, n: Mapping[str, int], clock: int) -> Iterable[Rule]:
     yield Rule("ACT-WR (nRCD)", ("ACT",), WRITES, "bank", n["nRCDWR"] if "nRCDWR" in n else n["nRCD"])
     yield Rule("ACT-PRE (nRAS)", ("ACT",), ("PRE",), "bank", n["nRAS"])
     yield Rule("PRE-ACT (nRP)", ("PRE",), ("ACT",), "bank", n["nRP"])
-    yield Rule("RD-PRE (nRTP)", READS, ("PRE",), "bank", read_to_precharge)
-    yield Rule("WR-PRE (nWR)", WRITES, ("PRE",), "bank", write_to_precharge)
+    yield Rule("RD-PRE (nRTP)", ("RD",), ("PRE",), "bank", read_to_precharge)
+    yield Rule("WR-PRE (nWR)", ("WR",), ("PRE",), "bank", write_to_precharge)
 
     yield Rule("ACT-ACT, rank (nRRDS)", ("ACT",), ("ACT",), "rank", n["nRRDS"])
     yield Rule("ACT-ACT, group (nRRDL)", ("ACT",), ("ACT",), "group", n["nRRDL"])
     yield Rule("four ACT (nFAW)", ("ACT",), ("ACT",), "rank", n["nFAW"], count=4)
 
-    for kind, suffix in (("RD", ""), ("WR", "_WR" if name == "LPDDR5" else "")):
-        short = n[f"nCCDS{suffix}"]
+    for accesses, suffix in ((READS, ""), (WRITES, "_WR" if name == "LPDDR5" else "")):
+        kind, short, long = accesses[0], n[f"nCCDS{suffix}"], n[f"nCCDL{suffix}"]
         if name == "HBM3":
-            yield Rule(f"{kind}-{kind}, stack (nCCDS)", (kind,), (kind,), "stack", short)
-            yield Rule(f"{kind}-{kind}, other stack (nCCDR)", (kind,), (kind,), "other stack", n["nCCDR"])
+            yield Rule(f"{kind}-{kind}, stack (nCCDS)", accesses, accesses, "stack", short)
+            yield Rule(f"{kind}-{kind}, other stack (nCCDR)", accesses, accesses, "other stack", n["nCCDR"])
         else:
-            yield Rule(f"{kind}-{kind}, rank (nCCDS)", (kind,), (kind,), "rank", short)
-        yield Rule(f"{kind}-{kind}, group (nCCDL)", (kind,), (kind,), "group", n[f"nCCDL{suffix}"])
+            yield Rule(f"{kind}-{kind}, rank (nCCDS)", accesses, accesses, "rank", short)
+        yield Rule(f"{kind}-{kind}, group (nCCDL)", accesses, accesses, "group", long)
     yield Rule("RD-WR", READS, WRITES, "rank", read_to_write)
     yield Rule("WR-RD, rank (nWTRS)", WRITES, READS, "rank", n["nCWL"] + burst + n["nWTRS"])
     yield Rule("WR-RD, group (nWTRL)", WRITES, READS, "group", n["nCWL"] + burst_in_group + n["nWTRL"])
 
+    for before, ticks in (("RDA", read_to_precharge + n["nRP"]), ("WRA", write_to_precharge + n["nRP"])):
+        yield Rule(f"{before}-ACT (nRP)", (before,), ("ACT",), "bank", ticks)
+        yield Rule(f"{before}-REFab (nRP)", (before,), ("REFab",), "rank", ticks)
+        if "nRFCpb" in n:
+            yield Rule(f"{before}-REFpb (nRP)", (before,), ("REFpb",), "bank", ticks)
+
     yield Rule("ACT-PREab (nRAS)", ("ACT",), ("PREab",), "rank", n["nRAS"])
-    yield Rule("RD-PREab (nRTP)", READS, ("PREab",), "rank", read_to_precharge)
-    yield Rule("WR-PREab (nWR)", WRITES, ("PREab",), "rank", write_to_precharge)
+    yield Rule("RD-PREab (nRTP)", ("RD",), ("PREab",), "rank", read_to_precharge)
+    yield Rule("WR-PREab (nWR)", ("WR",), ("PREab",), "rank", write_to_precharge)
     yield Rule("PREab-ACT (nRP)", ("PREab",), ("ACT",), "rank", n.get("nRPab", n["nRP"]))
     if "nPPD" in n:
         yield Rule("PRE-PRE (nPPD)", PRECHARGES, PRECHARGES, "rank", n["nPPD"])

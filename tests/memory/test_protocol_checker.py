@@ -219,6 +219,13 @@ class TestFaults:
         early = [replace(good[0], tick=interval - 1), *good[1:]]
         assert broken(standard, early, refresh="all_bank") == {"REFab out of its interval (nREFI)"}
 
+    @pytest.mark.parametrize("kind", ["RDA", "WRA"])
+    def test_an_access_that_closes_its_row(self, name: str, kind: str) -> None:
+        commands = [Command(100, kind, BANK, ROW), Command(900, "RD", BANK, ROW)]
+        found = broken(STANDARDS[name], [Command(1, "ACT", BANK, ROW), *commands])
+        assert "access to a row that is not open" in found
+        assert "ACT in an open bank" not in broken(STANDARDS[name], [commands[0], Command(900, "ACT", BANK, ROW)])
+
     def test_refresh_of_one_bank_that_is_open(self, name: str) -> None:
         commands = [Command(1, "ACT", BANK, ROW), Command(900, "REFpb", BANK)]
         assert "REFpb of an open bank" in broken(STANDARDS[name], commands)
