@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rtl_models.errors import InputError
 from rtl_models.simulators import simulator_by_name
 from tlm.config import Config, load_config
 from tlm.cosim import config_for_trace, cosimulate
+from tlm.cosim.builds import built_meanwhile
 from tlm.report.plots import write_plots
 from tlm.report.result import build_result, write_json
 from tlm.report.timeline import timeline
@@ -63,16 +64,25 @@ def run_job(job: Job, out: Path, command: str = "", report: Report = lambda phas
         simulator_by_name(job.simulator)
     with _result_folder(out) as work:
         if network is not None:
+            batch = job.batch
             config = load_config(job.config or "h2learn", job.overrides)
             trace_path = work / TRACE
-            training = _train(job, network, config, trace_path, report)
         else:
             trace_path = Path(job.target)
             with open_trace(trace_path) as trace:
+                traced, batch = trace.network, trace.batch
                 config = config_for_trace(trace.arithmetic, job.config, job.overrides)
-            training = None
         provenance = {"command": command, "trace": str(out / TRACE if network else trace_path)}
-        return _simulate(job, config, trace_path, training, provenance, (work, out), report)
+        with _hardware_built_meanwhile(job, network or traced, batch, config):
+            training = _train(job, network, config, trace_path, report) if network else None
+            return _simulate(job, config, trace_path, training, provenance, (work, out), report)
+
+
+def _hardware_built_meanwhile(job: Job, network: Network, batch: int, config: Config) -> AbstractContextManager[None]:
+    """What the co-simulation will need is built while the job trains and simulates."""
+    if job.cosim == NO_COSIM:
+        return nullcontext()
+    return built_meanwhile(network, batch, config, job.simulator)
 
 
 def _network(job: Job) -> Network | None:

@@ -8,11 +8,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 from rtl_models.errors import InputError
+from rtl_models.simulators.children import run_tool
 from rtl_models.simulators.interface import SimulatorError
 from rtl_models.simulators.process import call_worker, tail
 from rtl_models.simulators.source import source_hash
@@ -26,6 +28,11 @@ COMPILER_FLAGS = ("-std=c++17", "-fPIC", "-fno-gnu-unique", "-w", "-DVL_USER_FIN
 BATCH_OPTIMISATION = "-O2"
 OTHER_OPTIMISATION = "-O0"  # waveforms, the run-time library and Verilator's cold code: what counts is a short build
 RUNTIME = ("verilated", "verilated_vcd_c", "verilated_threads")
+RUNTIME_OBJECT = "runtime.o"
+
+_making: dict[Path, threading.Lock] = {}
+"""Held while this process makes a folder: a second thread waits for the first."""
+_guard = threading.Lock()
 
 
 def cache_folder() -> Path:
@@ -125,17 +132,18 @@ def _include(name: str) -> str:
 
 def _runtime_objects(verilator: str) -> list[Path]:
     """Return Verilator's run-time library as objects, compiled once per version."""
-    folder = cache_folder() / f"runtime-{_hash(tool_versions(verilator), repr(COMPILER_FLAGS), OTHER_OPTIMISATION)}"
-    include = _include_flags(verilator)
+    key = _hash(tool_versions(verilator), repr((COMPILER_FLAGS, RUNTIME)), OTHER_OPTIMISATION)
+    folder = cache_folder() / f"runtime-{key}"
 
     def make(work: Path) -> None:
-        root = Path(include[0].removeprefix("-I"))
-        for name in RUNTIME:
-            command = ["g++", *COMPILER_FLAGS, OTHER_OPTIMISATION, *include, "-c", str(root / f"{name}.cpp")]
-            _call([*command, "-o", str(work / f"{name}.o")], "verilator's run-time library")
+        # one compilation: most of each would go into the headers that they share
+        source = work / "runtime.cpp"
+        source.write_text("".join(f'#include "{name}.cpp"\n' for name in RUNTIME), encoding="utf-8")
+        command = ["g++", *COMPILER_FLAGS, OTHER_OPTIMISATION, *_include_flags(verilator), "-c", str(source)]
+        _call([*command, "-o", str(work / RUNTIME_OBJECT)], "verilator's run-time library")
 
-    _publish(folder, f"{RUNTIME[-1]}.o", make)
-    return [folder / f"{name}.o" for name in RUNTIME]
+    _publish(folder, RUNTIME_OBJECT, make)
+    return [folder / RUNTIME_OBJECT]
 
 
 @functools.cache
@@ -148,8 +156,14 @@ def _include_flags(verilator: str) -> tuple[str, ...]:
 
 def _publish(folder: Path, proof: str, make: Callable[[Path], None]) -> None:
     """Let `make` fill a private folder and rename it to `folder`, unless `folder` with the file `proof` is there."""
-    if (folder / proof).exists():
-        return
+    with _guard:
+        lock = _making.setdefault(folder, threading.Lock())
+    with lock:
+        if not (folder / proof).exists():
+            _make_and_rename(folder, proof, make)
+
+
+def _make_and_rename(folder: Path, proof: str, make: Callable[[Path], None]) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -169,9 +183,9 @@ def _publish(folder: Path, proof: str, make: Callable[[Path], None]) -> None:
 
 
 def _call(command: list[str], unit_name: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SimulatorError(unit_name, f"{Path(command[0]).name} failed:\n{tail(done.stdout + done.stderr)}")
+    status, output = run_tool(command)
+    if status != 0:
+        raise SimulatorError(unit_name, f"{Path(command[0]).name} failed:\n{tail(output.decode(errors='replace'))}")
 
 
 def _hash(*parts: str) -> str:

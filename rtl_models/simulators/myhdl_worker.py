@@ -14,6 +14,7 @@ from myhdl import StopSimulation, block, delay, instance
 from rtl_models.simulators.interface import DRAIN_CYCLES, RESET_CYCLES, hang_report, surplus_report
 from rtl_models.simulators.ports import port_signals
 from rtl_models.simulators.process import read_request, send_answer
+from rtl_models.simulators.source_lookup import quick_source_lookup
 from rtl_models.units import Field, Pattern, Response, Stimulus, Stream, Unit, Words
 
 Delays = Generator[Any, None, Response]
@@ -189,7 +190,8 @@ def simulate(unit: Unit, stimuli: Sequence[Stimulus], vcd: Path | None, watchdog
 def main() -> None:
     """Answer one request (unit, stimuli, vcd, watchdog_cycles)."""
     request = read_request()
-    with contextlib.redirect_stdout(sys.stderr):  # MyHDL prints; standard output carries the answer
+    # MyHDL prints; standard output carries the answer
+    with contextlib.redirect_stdout(sys.stderr), quick_source_lookup():
         answer = simulate(*request)
     send_answer(answer)
 

@@ -7,10 +7,11 @@ import io
 import operator
 import os
 import pickle
-import subprocess
+import signal
 import sys
 from typing import Any
 
+from rtl_models.simulators.children import run_tool
 from rtl_models.simulators.interface import SimulatorError
 
 LOG_TAIL_LINES = 20
@@ -47,20 +48,15 @@ def call_worker(module: str, request: tuple[Any, ...], unit_name: str) -> Any:
     log where it fails.
     """
     environment = dict(os.environ, PYTHONHASHSEED="0", PYTHONPATH=os.pathsep.join(p or os.getcwd() for p in sys.path))
-    done = subprocess.run(
-        [sys.executable, "-m", module],
-        input=_dump(request),
-        capture_output=True,
-        env=environment,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SimulatorError(unit_name, f"{module} failed:\n{tail(done.stderr.decode(errors='replace'))}")
-    return pickle.loads(done.stdout)
+    status, answer = run_tool([sys.executable, "-m", module], _dump(request), environment)
+    if status != 0:
+        raise SimulatorError(unit_name, f"{module} failed:\n{tail(answer.decode(errors='replace'))}")
+    return pickle.loads(answer)
 
 
 def read_request() -> Any:
-    """In the worker: return the request."""
+    """In the worker: return the request; from here on, a worker that is terminated removes its temporary files."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     return pickle.loads(sys.stdin.buffer.read())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import threading
@@ -33,7 +34,7 @@ def _closure(module: str) -> set[str]:
         if path in found:
             continue
         found.add(path)
-        for name in _imports(path):
+        for name in _imports(Path(path).read_bytes()):
             if name.split(".")[0] in packages:
                 origin = _origin(name)
                 if origin is not None:
@@ -41,11 +42,12 @@ def _closure(module: str) -> set[str]:
     return found
 
 
-def _imports(path: str) -> list[str]:
-    """Return the names that a file imports absolutely, with ``package.name`` for ``from package import name``."""
+@functools.cache
+def _imports(text: bytes) -> list[str]:
+    """Return the names that a source imports absolutely, with ``package.name`` for ``from package import name``."""
     names: list[str] = []
     with _PARSER:
-        tree = ast.parse(Path(path).read_bytes())
+        tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from tlm.config import Config
 from tlm.cosim.hardware import Hardware, Results
 from tlm.cosim.keys import StreamCount, StreamKey
 from tlm.schedule.geometry import MicroBatch, micro_batches
-from workloads.network import Layer
+from workloads.network import Layer, Network
 from workloads.trace_file import Trace
 
 Patterns = NDArray[np.unsignedinteger]
@@ -70,20 +71,33 @@ class Engine(ABC):
         self.network = trace.network
         self.batches: tuple[MicroBatch, ...] = micro_batches(trace.batch, config.arithmetic.micro_batch)
 
+    @classmethod
+    def layers_of(cls, network: Network) -> list[int]:
+        """Layers of a network that the engine works on."""
+        return list(range(len(network.layers)))
+
+    @classmethod
+    @abstractmethod
+    def geometry_of(cls, network: Network, batch: int, config: Config) -> Any:
+        """Geometry of the unit that runs whole streams of `batch` samples.
+
+        Raises InputError where the hardware cannot be built.
+        """
+
     @property
     def layers(self) -> list[int]:
         """Layers that the engine works on."""
-        return list(range(len(self.network.layers)))
+        return self.layers_of(self.network)
 
     @property
     def micro_batch_count(self) -> int:
         """Micro-batches of a step that the engine works on one by one."""
         return len(self.batches)
 
-    @property
-    @abstractmethod
+    @functools.cached_property
     def geometry(self) -> Any:
         """Geometry of the unit that runs whole streams; raises InputError where the hardware cannot be built."""
+        return self.geometry_of(self.network, self.trace.batch, self.config)
 
     @abstractmethod
     def rows(self, layer: int, micro_batch: int) -> int:

@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rtl_models.errors import InputError
 from rtl_models.simulators import available_simulators, simulator_by_name
+from rtl_models.simulators.children import Children
 from tlm.config import Config
+from tlm.cosim.builds import build_all
 from tlm.cosim.engine import Engine
 from tlm.cosim.everything import Setting, run_everything
 from tlm.cosim.hardware import UnitMaker
@@ -123,9 +127,8 @@ class _Run:
             by_key = {entry.key: entry.expectation for entry in cases.streams}
             cases = replace(cases, windows=[replace(entry, expectation=by_key[entry.key]) for entry in cases.windows])
         outcome = Outcome()
-        with ThreadPoolExecutor(_PROCESSES) as pool:
-            started = time.perf_counter()
-            waiting = self._start_windows(pool, cases.windows) if self.plan.windows else []
+        started = time.perf_counter()
+        with self._windows_started(cases.windows if self.plan.windows else []) as waiting:
             if self.plan.streams:
                 self._build(result)
                 with _timed(result, self.plan.streams):
@@ -154,9 +157,20 @@ class _Run:
         outcome.add(every)
         return outcome
 
-    def _start_windows(self, pool: ThreadPoolExecutor, windows: list[Prepared]) -> list[Future[Outcome]]:
-        """Run the windows of each kind of hardware, in as many parts as run side by side if there are many."""
-        waiting = []
+    @contextmanager
+    def _windows_started(self, windows: list[Prepared]) -> Iterator[list[Future[Outcome]]]:
+        """Run windows in MyHDL meanwhile; those that still run at the end, because something failed, are stopped."""
+        children = Children()
+        with ThreadPoolExecutor(_PROCESSES) as pool:
+            try:
+                parts = self._window_parts(windows)
+                yield [pool.submit(children.work, partial(run_cases, "myhdl", *part)) for part in parts]
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                children.stop()
+
+    def _window_parts(self, windows: list[Prepared]) -> Iterator[tuple[Any, UnderTest, list[Prepared]]]:
+        """The windows of each kind of hardware, in as many parts as run side by side if there are many."""
         for name, hardware in HARDWARE.items():
             if not self.setting.under_test.in_myhdl(hardware):
                 continue
@@ -164,18 +178,15 @@ class _Run:
             parts = _PROCESSES if len(own) > 2 * _PROCESSES else 1
             for start in range(parts if own else 0):
                 geometry = hardware.short_geometry(self.engines[own[0].key.engine].geometry)
-                waiting.append(pool.submit(run_cases, "myhdl", geometry, self.setting.under_test, own[start::parts]))
-        return waiting
+                yield geometry, self.setting.under_test, own[start::parts]
 
     def _build(self, result: CosimResult) -> None:
         """Build the Verilated units, if those run the streams, so that a failing build is told from a failing tile."""
         if self.plan.streams != "verilator":
             return
-        wanted = {engine.hardware.name: engine for engine in self.engines.values() if engine.layers}
+        wanted = {engine.hardware.name: (engine.hardware, engine.geometry) for engine in self._working()}
         with _timed(result, "build"):
-            # one by one: hashing the sources needs CPython's parser, which two threads at a time confuse
-            for engine in wanted.values():
-                self.setting.under_test.build(engine.hardware, engine.geometry)
+            build_all(self.setting.under_test, wanted.values())
 
     def _run_streams(self, outcome: Outcome, prepared: list[Prepared]) -> None:
         """Run whole streams, unit by unit, up to the first that differs."""
@@ -185,10 +196,14 @@ class _Run:
                 geometry = self.engines[own[0].key.engine].geometry
                 outcome.add(run_cases(self.setting.simulator, geometry, self.setting.under_test, own))
 
+    def _working(self) -> list[Engine]:
+        """The engines that have work in this step."""
+        return [engine for engine in self.engines.values() if engine.layers]
+
     def _identity(self) -> str:
         """Name of the journal of this work: trace, configuration, seed, simulator, hardware and programs."""
         setting = self.setting
-        hardware = {engine.hardware.name: engine for engine in self.engines.values() if engine.layers}
+        hardware = {engine.hardware.name: engine for engine in self._working()}
         units = [setting.under_test.identity(engine.hardware, engine.geometry) for engine in hardware.values()]
         config = setting.config.model_dump_json()
         return run_identity([self.trace.digest, config, str(setting.seed), setting.simulator, *units])

@@ -111,7 +111,7 @@ class UnderTest:
         build = build_unit if path is None else OwnVerilog(Path(path)).build
         library = build(unit)
         if not _loads(library):
-            shutil.rmtree(library.parent)
+            shutil.rmtree(library.parent, ignore_errors=True)  # another thread may have found it, and removed it
             build(unit)
 
     def identity(self, hardware: Hardware[Any, Any], geometry: Any) -> str:
@@ -123,9 +123,9 @@ class UnderTest:
 
 def _loads(library: Path) -> bool:
     # dlopen takes a file for the one it loaded earlier where the inode was used again, so look at it first
-    if not library.read_bytes().startswith(ELF_MAGIC):
-        return False
     try:
+        if not library.read_bytes().startswith(ELF_MAGIC):
+            return False
         ctypes.CDLL(str(library))
     except OSError:
         return False

@@ -18,6 +18,7 @@ from rtl_models.reference.backward_items import (
     beats_per_item,
 )
 from rtl_models.units import Response, Stimulus, Unit
+from tlm.config import Config
 from tlm.cosim.engine import NOTHING, Engine, Expectation, Patterns, StreamSize
 from tlm.cosim.hardware import Hardware, Results, Transfers
 from tlm.cosim.keys import BACKWARD, StreamKey
@@ -26,6 +27,7 @@ from tlm.cosim.units.gradient_unit import GRADIENT_UNIT, GradientState, read_sta
 from tlm.engines.backward_law import BackwardUnitTiming
 from tlm.schedule.backward_items import is_union, step_operands
 from tlm.schedule.backward_tasks import UnitTask, backward_tasks
+from workloads.network import Network
 
 LONGEST_TASK = 1 << 15  # gradients of a part of a stream
 SHORT_GROUPS = 2
@@ -115,13 +117,13 @@ class Backward(Engine):
     hardware = HARDWARE
     _kept: tuple[tuple[int, int], GradientState] | None = None
 
-    @property
-    def layers(self) -> list[int]:
-        return list(range(len(self.network.layers) - 1))
+    @classmethod
+    def layers_of(cls, network: Network) -> list[int]:
+        return list(range(len(network.layers) - 1))
 
-    @property
-    def geometry(self) -> BackwardUnitGeometry:
-        engine, contract = self.config.backward_engine, self.config.contract
+    @classmethod
+    def geometry_of(cls, network: Network, batch: int, config: Config) -> BackwardUnitGeometry:
+        engine, contract = config.backward_engine, config.contract
         return BackwardUnitGeometry(
             lanes=engine.lanes,
             channel_tile=engine.channel_tile,

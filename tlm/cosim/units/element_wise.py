@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from rtl_models.pipeline import PipelineGeometry
 from rtl_models.pipeline_task import Payload, PipelineTask, pipeline_outputs, pipeline_stimulus
 from rtl_models.units import Response, Stimulus, Unit
+from tlm.config import Config
 from tlm.cosim.engine import Engine, StreamSize
 from tlm.cosim.hardware import Hardware, Results, Transfers
 from tlm.cosim.stalls import Stalls
 from tlm.engines.pipeline_law import PipelineTiming
+from workloads.network import Network
 
 LONGEST_STREAM = 1 << 14  # elements of a stream
 LONGEST_SHORT_TASK = 24  # elements simulated in MyHDL
@@ -84,15 +86,15 @@ class ElementEngine(Engine):
     fields: int
     """Output fields of an element."""
 
-    @property
+    @classmethod
     @abstractmethod
-    def latency_cycles(self) -> int:
+    def latency_cycles(cls, config: Config) -> int:
         """Latency of the unit, by the configuration."""
 
-    @property
-    def geometry(self) -> PipelineGeometry:
-        contract = self.config.contract
-        return PipelineGeometry(contract.value, contract.sum, self.latency_cycles)
+    @classmethod
+    def geometry_of(cls, network: Network, batch: int, config: Config) -> PipelineGeometry:
+        contract = config.contract
+        return PipelineGeometry(contract.value, contract.sum, cls.latency_cycles(config))
 
     @abstractmethod
     def elements(self, layer: int, micro_batch: int) -> int:
@@ -112,4 +114,5 @@ class ElementEngine(Engine):
     def size(self, layer: int, micro_batch: int, block: int) -> StreamSize:
         chosen = self.block(layer, micro_batch, block)
         count = chosen.stop - chosen.start
-        return StreamSize(1, self.fields * count, PipelineTiming(self.latency_cycles).stream_cycles([count]))
+        timing = PipelineTiming(self.latency_cycles(self.config))
+        return StreamSize(1, self.fields * count, timing.stream_cycles([count]))

@@ -13,11 +13,13 @@ from rtl_models.gradient_unit import gradient_unit
 from rtl_models.pipeline_task import PipelineTask, one_group
 from rtl_models.reference.gradient_elements import gradient_elements
 from rtl_models.reference.rounding import add_in_place, rounding
+from tlm.config import Config
 from tlm.cosim.engine import Expectation
 from tlm.cosim.keys import GRADIENT, StreamKey
 from tlm.cosim.reference_sums import sums_from_above
 from tlm.cosim.units.element_wise import ElementEngine, ElementWise
 from tlm.schedule.geometry import is_direct
+from workloads.network import Network
 from workloads.record import Arithmetic, Flags, Floats
 from workloads.trace_file import Trace
 
@@ -83,13 +85,13 @@ class Gradient(ElementEngine):
     fields = 3
     _kept: tuple[tuple[int, int], tuple[GradientState, Floats]] | None = None
 
-    @property
-    def layers(self) -> list[int]:
-        return [number for number, layer in enumerate(self.network.layers) if layer.spiking]
+    @classmethod
+    def layers_of(cls, network: Network) -> list[int]:
+        return [number for number, layer in enumerate(network.layers) if layer.spiking]
 
-    @property
-    def latency_cycles(self) -> int:
-        return self.config.gradient_unit.latency_cycles
+    @classmethod
+    def latency_cycles(cls, config: Config) -> int:
+        return config.gradient_unit.latency_cycles
 
     def rows(self, layer: int, micro_batch: int) -> int:
         return self.trace.timesteps

@@ -21,6 +21,7 @@ from tlm.cosim.stalls import Stalls
 from tlm.cosim.streams import StreamReader
 from tlm.cosim.windows import LONGEST_WINDOW, cut_window
 from tlm.engines.lut_row_law import LutRowTiming
+from workloads.network import Network
 from workloads.trace_file import Trace
 
 
@@ -97,10 +98,10 @@ class LutEngine(Engine):
         self._reference = Reference(self._reader)
         self._timing = config.row_timing
 
-    @property
-    def geometry(self) -> LutRowGeometry:
+    @classmethod
+    def geometry_of(cls, network: Network, batch: int, config: Config) -> LutRowGeometry:
         """The least power of two of positions that holds every block: quick to build, and most traces share it."""
-        return row_geometry(self.config, self._plan.deepest())
+        return row_geometry(config, StepGeometry(network, config, batch).deepest())
 
     def rows(self, layer: int, micro_batch: int) -> int:
         return self._plan.shape(self.name, layer, micro_batch).work.rows

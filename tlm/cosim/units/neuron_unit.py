@@ -10,11 +10,13 @@ from rtl_models.formats import encode
 from rtl_models.neuron_unit import neuron_unit
 from rtl_models.pipeline_task import one_group
 from rtl_models.reference.neuron_elements import neuron_elements
+from tlm.config import Config
 from tlm.cosim.engine import Expectation
 from tlm.cosim.keys import NEURON, StreamKey
 from tlm.cosim.reference_sums import forward_sums
 from tlm.cosim.units.element_wise import ElementEngine, ElementWise
 from tlm.schedule.geometry import is_direct
+from workloads.network import Network
 from workloads.record import Flags, Floats
 
 _State = tuple[Floats, Floats, Flags, Flags]
@@ -28,13 +30,13 @@ class Neuron(ElementEngine):
     fields = 3
     _kept: tuple[tuple[int, int], _State] | None = None
 
-    @property
-    def layers(self) -> list[int]:
-        return [number for number, layer in enumerate(self.network.layers) if layer.spiking]
+    @classmethod
+    def layers_of(cls, network: Network) -> list[int]:
+        return [number for number, layer in enumerate(network.layers) if layer.spiking]
 
-    @property
-    def latency_cycles(self) -> int:
-        return self.config.neuron_unit.latency_cycles
+    @classmethod
+    def latency_cycles(cls, config: Config) -> int:
+        return config.neuron_unit.latency_cycles
 
     def rows(self, layer: int, micro_batch: int) -> int:
         return self.trace.timesteps

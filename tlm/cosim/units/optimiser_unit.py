@@ -10,6 +10,7 @@ from rtl_models.formats import BINARY32, encode
 from rtl_models.optimiser_unit import optimiser_unit
 from rtl_models.pipeline_task import one_group
 from rtl_models.reference.optimiser_elements import optimiser_elements
+from tlm.config import Config
 from tlm.cosim.engine import Expectation
 from tlm.cosim.keys import OPTIMISER, StreamKey
 from tlm.cosim.units.element_wise import ElementEngine, ElementWise
@@ -30,9 +31,9 @@ class Optimiser(ElementEngine):
     def micro_batch_count(self) -> int:
         return 1
 
-    @property
-    def latency_cycles(self) -> int:
-        return self.config.optimiser_unit.latency_cycles
+    @classmethod
+    def latency_cycles(cls, config: Config) -> int:
+        return config.optimiser_unit.latency_cycles
 
     def elements(self, layer: int, micro_batch: int) -> int:
         return self.layer(layer).weights_count

@@ -10,11 +10,13 @@ from rtl_models.formats import decode, encode
 from rtl_models.pipeline_task import one_group
 from rtl_models.reference.weight_gradient_elements import weight_gradient_elements
 from rtl_models.weight_gradient_unit import weight_gradient_unit
+from tlm.config import Config
 from tlm.cosim.engine import Expectation
 from tlm.cosim.keys import WEIGHT_GRADIENT, StreamKey
 from tlm.cosim.reference_sums import direct_gradient_sums
 from tlm.cosim.units.element_wise import ElementEngine, ElementWise
 from tlm.schedule.geometry import is_direct
+from workloads.network import Network
 from workloads.record import Floats
 
 
@@ -27,14 +29,14 @@ class WeightGradient(ElementEngine):
     fields = 1
     _before: tuple[int, Floats] = (-1, np.zeros(0, np.float32))
 
-    @property
-    def layers(self) -> list[int]:
-        return [0] if is_direct(self.network, 0) else []
+    @classmethod
+    def layers_of(cls, network: Network) -> list[int]:
+        return [0] if is_direct(network, 0) else []
 
-    @property
-    def latency_cycles(self) -> int:
+    @classmethod
+    def latency_cycles(cls, config: Config) -> int:
         """That of the gradient unit, whose operators these are."""
-        return self.config.gradient_unit.latency_cycles
+        return config.gradient_unit.latency_cycles
 
     def elements(self, layer: int, micro_batch: int) -> int:
         return self.layer(layer).weights_count
