@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlm.config import Config
+from tlm.config import BufferPortsConfig, Config
 from tlm.engines.backward import BackwardEngine
 from tlm.engines.context import Context, GradientSizes, Order, Progress
 from tlm.engines.forward import ForwardEngine, InputLoader
@@ -15,10 +15,11 @@ from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.socket import Observer
 from tlm.kernel.time import Clock
-from tlm.memory.dma import Dma, PostedWrites
+from tlm.memory.buffer import BufferPorts
+from tlm.memory.dma import BufferPath, Dma, PostedWrites
 from tlm.memory.dram import Dram, DramTiming
 from tlm.schedule.geometry import micro_batches
-from tlm.schedule.placement import place
+from tlm.schedule.placement import BUFFER_OF_STREAM, place
 from tlm.schedule.step_counts import StepCounts
 from workloads.trace_file import Trace
 
@@ -58,13 +59,18 @@ class Accelerator(Module):
         timing = DramTiming(dram.channels, dram.channel_bytes_per_us, dram.latency_ps, dram.interleave_bytes)
         self.dram = Dram("dram", self, timing, max(1, self.placement.dram_bytes))
         dma = config.dma
+        self.ports = {
+            buffer: BufferPorts(buffer, self, self.clock, getattr(config.buffer_ports, buffer).bytes_per_cycle)
+            for buffer in BufferPortsConfig.model_fields
+        }
+        ports_of = {stream: self.ports[buffer] for stream, buffer in BUFFER_OF_STREAM.items()}
+        path = BufferPath(ports_of, dma.width_bytes, config.clock_period_ps)
         self.dma = {
-            channel: Dma(f"dma_{channel}", self, self.dram.socket, dma.chunk_bytes, dma.outstanding)
+            channel: Dma(f"dma_{channel}", self, self.dram.socket, dma.chunk_bytes, dma.outstanding, path)
             for channel in DMA_CHANNELS
         }
         self.order = Order("order", self, config, trace.network, batches)
         progress = Progress("progress", self)
-        value_bytes = config.contract.value.width_bytes
         counts = counts or StepCounts(trace)
         self.context = Context(
             config=config,
@@ -74,10 +80,11 @@ class Accelerator(Module):
             placement=self.placement,
             trace=trace,
             progress=progress,
-            gradients=GradientSizes(trace, self.placement, progress, value_bytes, counts),
+            gradients=GradientSizes(trace.network, self.placement, progress, config, counts),
             order=self.order,
             dma=self.dma,
             writes=PostedWrites("writes", self, self.dma["writes"], dma.chunk_bytes * dma.outstanding),
+            ports=self.ports,
             counts=counts,
             hardware=hardware,
         )

@@ -91,11 +91,37 @@ class BuffersConfig(_Table):
     """Capacities of the on-chip buffers; a tensor that does not fit goes to DRAM."""
 
     spikes_bytes: Positive = 2 * 2**20
-    weights_bytes: Positive = 4 * 2**20
-    potentials_bytes: Positive = 6 * 2**20
-    gradients_bytes: Positive = 4 * 2**20
-    partial_sums_bytes: Positive = 4 * 2**20
-    output_bytes: Positive = 2**20
+    weights_bytes: Positive = 6 * 2**20
+    potentials_bytes: Positive = 4 * 2**20
+    gradients_bytes: Positive = 5 * 2**20
+    partial_sums_bytes: Positive = 3 * 2**20
+    output_bytes: Positive = 768 * 2**10
+    backward_sums_bytes: Positive = 256 * 2**10
+
+
+class PortConfig(_Table):
+    """The ports of one buffer: it moves `ports` x `banks` x `bank_width_bytes` a cycle."""
+
+    ports: Positive = 2
+    banks: Positive
+    bank_width_bytes: Positive
+
+    @property
+    def bytes_per_cycle(self) -> int:
+        """Bytes that all ports and banks move in one cycle."""
+        return self.ports * self.banks * self.bank_width_bytes
+
+
+class BufferPortsConfig(_Table):
+    """Ports of every on-chip buffer; docs/configuration.md derives what the engines ask of each."""
+
+    spikes: PortConfig = PortConfig(banks=32, bank_width_bytes=32)
+    weights: PortConfig = PortConfig(banks=128, bank_width_bytes=128)
+    potentials: PortConfig = PortConfig(banks=32, bank_width_bytes=64)
+    gradients: PortConfig = PortConfig(banks=64, bank_width_bytes=64)
+    partial_sums: PortConfig = PortConfig(banks=64, bank_width_bytes=64)
+    output: PortConfig = PortConfig(banks=32, bank_width_bytes=64)
+    backward_sums: PortConfig = PortConfig(banks=192, bank_width_bytes=64)
 
 
 class DramConfig(_Table):
@@ -108,10 +134,16 @@ class DramConfig(_Table):
 
 
 class DmaConfig(_Table):
-    """DMA: transactions of at most `chunk_bytes`, `outstanding` of them under way per stream."""
+    """DMA: transactions of at most `chunk_bytes`, `outstanding` of them under way per stream.
+
+    A transaction moves at most `width_bytes` a cycle. What does not fit into a buffer is staged in parts of at most
+    `part_bytes`, but of at least one sample.
+    """
 
     chunk_bytes: Positive = 64 * 2**10
     outstanding: Positive = 2
+    width_bytes: Positive = 256
+    part_bytes: Positive = 256 * 2**10
 
 
 class HostConfig(_Table):
@@ -138,6 +170,7 @@ class Config(_Table):
     optimiser_unit: VectorUnitConfig = VectorUnitConfig()
     transposition_unit: TranspositionUnitConfig = TranspositionUnitConfig()
     buffers: BuffersConfig = BuffersConfig()
+    buffer_ports: BufferPortsConfig = BufferPortsConfig()
     dma: DmaConfig = DmaConfig()
     dram: DramConfig = DramConfig()
     host: HostConfig = HostConfig()

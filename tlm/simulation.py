@@ -35,6 +35,15 @@ class EngineTime:
 
 
 @dataclass(frozen=True)
+class PortUse:
+    """What the ports of a buffer give, the most that was asked of them at once, and the bytes they moved."""
+
+    bytes_per_cycle: int
+    peak_demand_bytes_per_cycle: int
+    moved_bytes: int
+
+
+@dataclass(frozen=True)
 class DramTransfer:
     """One DRAM transaction, from the call to the last byte; `channel` is the DMA channel that it went through."""
 
@@ -63,6 +72,7 @@ class SimulationResult:
     work: dict[str, int]
     operations: dict[tuple[str, int], int]
     """Synaptic operations by engine and layer: a look-up stands for k of them, a multiply-accumulate for one."""
+    buffer_ports: dict[str, PortUse]
     placement: Placement
 
     @property
@@ -134,6 +144,10 @@ def _result(
         dram_busy_ps=chip.dram.channel_busy_ps,
         work=_work(chip),
         operations=_operations(chip),
+        buffer_ports={
+            name: PortUse(ports.bytes_per_cycle, ports.peak_demand_bytes_per_cycle, ports.moved_bytes)
+            for name, ports in chip.ports.items()
+        },
         placement=chip.placement,
     )
 

@@ -21,11 +21,17 @@ from tlm.config import Config
 from tlm.cosim import config_for_trace, lockstep
 from tlm.cosim.locked import backward
 
-# times off the clock's edges, late data on every side, and an output buffer that holds one job's sums
+# times off the clock's edges, late data on every side, narrow ports, and a sums buffer that holds one job's
 STARVING = (
     "clock_period_ps=1300",
-    "buffers={spikes_bytes: 16, weights_bytes: 504, potentials_bytes: 64, gradients_bytes: 128, "
-    "partial_sums_bytes: 256, output_bytes: 80}",
+    "buffers={spikes_bytes: 196, weights_bytes: 318, potentials_bytes: 120, gradients_bytes: 320, "
+    "partial_sums_bytes: 440, output_bytes: 80, backward_sums_bytes: 80}",
+    "buffer_ports.weights={ports: 1, banks: 1, bank_width_bytes: 3}",
+    "buffer_ports.gradients={ports: 1, banks: 1, bank_width_bytes: 5}",
+    "buffer_ports.spikes={ports: 1, banks: 1, bank_width_bytes: 1}",
+    "buffer_ports.output={ports: 1, banks: 1, bank_width_bytes: 2}",
+    "buffer_ports.backward_sums={ports: 1, banks: 1, bank_width_bytes: 2}",
+    "dma={chunk_bytes: 48, outstanding: 2, width_bytes: 8, part_bytes: 1}",
     "dram={channels: 2, channel_bytes_per_us: 777, latency_ps: 41111, interleave_bytes: 64}",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tlm.config import Config, load_config
+from tlm.schedule.placement import place
 from workloads.network import Network, parse_network
 from workloads.record import Arithmetic, OptimiserConstants, StepRecord
 from workloads.trace_file import Trace, open_trace, write_trace
@@ -43,6 +45,19 @@ STEPS = [
     ("direct", "deep", 2),
 ]
 """(input coding, layers, timesteps) of the steps that every whole-step test runs."""
+LONG_STEPS = [
+    ("direct", "conv", 9),
+    ("signed", "conv", 8),
+    ("spikes", "conv", 9),
+    ("spikes", "linear", 9),
+    ("direct", "deep", 4),
+]
+"""Steps of so many timesteps that staging some of them takes less room than all tensors."""
+ONE_ARRAY = (
+    "forward_engine={arrays: 1, rows: 2, accumulator_depth: 4}",
+    "weight_update_engine={arrays: 1, rows: 2, accumulator_depth: 8}",
+)
+"""Less to stage, where only one micro-batch is in flight."""
 
 TINY = (
     "arithmetic.micro_batch=2",
@@ -54,10 +69,10 @@ TINY = (
     "gradient_unit={width: 4, latency_cycles: 5}",
     "optimiser_unit={width: 4, latency_cycles: 5}",
     "transposition_unit={width: 16, latency_cycles: 2}",
-    "dma={chunk_bytes: 48, outstanding: 2}",
+    "dma={chunk_bytes: 48, outstanding: 2, width_bytes: 8, part_bytes: 48}",
     "dram={channels: 2, channel_bytes_per_us: 3000, latency_ps: 7001, interleave_bytes: 16}",
     "host.round_trip_ps=50000",
-    "buffers.output_bytes=1024",
+    "buffers={output_bytes: 1024, backward_sums_bytes: 1024}",
 )
 BUFFERS = ("spikes", "potentials", "gradients", "partial_sums", "weights")
 
@@ -67,12 +82,14 @@ def tiny_config(*overrides: str) -> Config:
     return load_config("h2learn", TINY + overrides)
 
 
-def small_buffers(network: Network, *names: str) -> tuple[str, ...]:
-    """Overrides that make some buffers too small for any tensor; weights keep the room that staging takes."""
-    row_block = max(min(2, layer.out_channels) * layer.elements for layer in network.layers)
-    channel_tile = max(min(2, la.in_channels) * la.weights_count // la.in_channels for la in network.layers[1:])
-    staging = 2 * (row_block + channel_tile) * 2
-    return tuple(f"buffers.{name}_bytes={staging if name == 'weights' else 1}" for name in names)
+def small_buffers(step: tuple[str, str, int], *names: str, overrides: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Overrides, after `overrides`, that leave some buffers room for staging and not for a byte of any tensor."""
+    config = tiny_config(*overrides)
+    placement = place(make_network(*step), BATCH, config)
+    room = Counter({window.buffer: 0 for window in placement.windows.values()})
+    for window in placement.windows.values():
+        room[window.buffer] += window.total_bytes
+    return (*overrides, *(f"buffers.{name}_bytes={room[name]}" for name in names))
 
 
 def make_network(coding: str = "direct", layers: str = "conv", timesteps: int = 3) -> Network:

@@ -11,6 +11,7 @@ from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.engines.lut_row_law import LutRowTiming
 from tlm.kernel import Clock, EngineAccount, Simulation
 from tlm.kernel.process import Steps
+from tlm.memory.buffer import Transfer
 from tlm.schedule.geometry import MicroBatch
 from tlm.schedule.lut_jobs import LutJob
 
@@ -37,6 +38,12 @@ class LatePort:
 
     def output_room(self, array: int, stream: Stream, job: LutJob) -> Steps:
         yield from self._wait("output_room", job.row_block, 0)
+
+    def table_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
+        return Transfer(duration_ps)
+
+    def look_up_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
+        return Transfer(duration_ps)
 
     def after_cycles(self, stream: Stream) -> int:
         return 0

@@ -11,13 +11,15 @@ from tlm.config import TranspositionUnitConfig
 from tlm.engines.transposition import TranspositionUnit
 from tlm.kernel import Clock, Simulation, State
 from tlm.kernel.process import Steps
+from tlm.memory.buffer import BufferPorts
 
 
 @pytest.fixture
 def unit(simulation: Simulation) -> TranspositionUnit:
-    """Sixteen bits a cycle, five cycles of latency, two arrays."""
+    """Sixteen bits a cycle, as many as the buffer's port gives, five cycles of latency, two arrays."""
     config = SimpleNamespace(transposition_unit=TranspositionUnitConfig(width=16, latency_cycles=5))
-    context: Any = SimpleNamespace(config=config, clock=Clock(1000))
+    ports = {"spikes": BufferPorts("spikes", simulation, Clock(1000), 2)}
+    context: Any = SimpleNamespace(config=config, clock=Clock(1000), ports=ports)
     return TranspositionUnit("transposition", simulation, context, 2)
 
 

@@ -96,7 +96,7 @@ class TestPrefetch:
     def test_loads_run_ahead_of_the_consumer_by_the_window(
         self, simulation: Simulation, memory: Memory, dma: Dma
     ) -> None:
-        prefetch = Prefetch("reads", simulation, dma, [read(8, 8 * i) for i in range(5)], 2)
+        prefetch = Prefetch("reads", simulation, dma, [read(8, 8 * i) for i in range(5)], 16)
         times: list[int] = []
         simulation.process(consume(prefetch, simulation, 1000, times), "consumer")
         simulation.run()
@@ -105,7 +105,7 @@ class TestPrefetch:
         assert [address for _, address, _ in memory.seen] == [0, 8, 16, 24, 32]
 
     def test_a_window_of_one_does_not_run_ahead(self, simulation: Simulation, memory: Memory, dma: Dma) -> None:
-        prefetch = Prefetch("reads", simulation, dma, [read(8) for _ in range(3)], 1)
+        prefetch = Prefetch("reads", simulation, dma, [read(8) for _ in range(3)], 8)
         times: list[int] = []
         simulation.process(consume(prefetch, simulation, 1000, times), "consumer")
         simulation.run()
@@ -114,7 +114,7 @@ class TestPrefetch:
     def test_room_is_free_when_the_slowest_consumer_says_so(
         self, simulation: Simulation, memory: Memory, dma: Dma
     ) -> None:
-        prefetch = Prefetch("reads", simulation, dma, [read(8) for _ in range(4)], 2, consumers=2)
+        prefetch = Prefetch("reads", simulation, dma, [read(8) for _ in range(4)], 16, consumers=2)
         fast: list[int] = []
         slow: list[int] = []
         simulation.process(consume(prefetch, simulation, 10, fast, 0), "fast")
@@ -125,7 +125,7 @@ class TestPrefetch:
 
     def test_owned_descriptors_take_no_room(self, simulation: Simulation, memory: Memory, dma: Dma) -> None:
         items = [read(8) for _ in range(5)]
-        prefetch = Prefetch("reads", simulation, dma, items, 1, owned=[True, False, True, False, True])
+        prefetch = Prefetch("reads", simulation, dma, items, 8, owned=[True, False, True, False, True])
         simulation.process(lambda process: prefetch.loaded.wait_for(3), "wait")
         simulation.process(lambda process: release_at(process, prefetch, 5000, 2), "release")
         simulation.run()
@@ -133,13 +133,13 @@ class TestPrefetch:
 
     def test_a_read_waits_until_its_data_are_there(self, simulation: Simulation, memory: Memory, dma: Dma) -> None:
         made = Watermark("made", simulation)
-        Prefetch("reads", simulation, dma, [read(8, ready=made, level=2), read(8)], 2)
+        Prefetch("reads", simulation, dma, [read(8, ready=made, level=2), read(8)], 16)
         simulation.process(lambda process: advance_at(process, made, [(300, 1), (700, 2)]), "maker")
         simulation.run()
         assert [start for start, _, _ in memory.seen] == [700, 800]
 
     def test_nothing_is_read_for_empty_descriptors(self, simulation: Simulation, memory: Memory, dma: Dma) -> None:
-        prefetch = Prefetch("reads", simulation, dma, [read(0), read(0)], 2)
+        prefetch = Prefetch("reads", simulation, dma, [read(0), read(0)], 16)
         assert simulation.run() == 0
         assert (prefetch.loaded.level, memory.seen) == (2, [])
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.end_to_end.steps import BUFFERS, make_network, make_trace, small_buffers, tiny_config
+from tests.end_to_end.steps import BUFFERS, make_trace, small_buffers, tiny_config
 from tlm.report.result import build_result
 from tlm.simulation import SimulationResult, simulate
 
-STEPS = [("spikes", "linear", 2), ("direct", "deep", 2)]
+STEPS = [("spikes", "linear", 9), ("direct", "deep", 4)]
 
 
 class Run:
@@ -27,12 +27,12 @@ class Run:
 @pytest.fixture(scope="session", params=[False, True], ids=["large", "small"])
 def linear(request: pytest.FixtureRequest) -> Run:
     """A step of two layers, with large buffers and with buffers too small for everything."""
-    step = ("spikes", "linear", 2)
-    return Run(step, *(small_buffers(make_network(*step), *BUFFERS) if request.param else ()))
+    step = ("spikes", "linear", 9)
+    return Run(step, *(small_buffers(step, *BUFFERS) if request.param else ()))
 
 
 @pytest.fixture(scope="session")
 def deep() -> Run:
     """A step of nine layers in which nothing fits: many streams, many reasons."""
-    step = ("direct", "deep", 2)
-    return Run(step, *small_buffers(make_network(*step), *BUFFERS))
+    step = ("direct", "deep", 4)
+    return Run(step, *small_buffers(step, *BUFFERS))

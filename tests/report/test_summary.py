@@ -43,7 +43,7 @@ def test_training_and_a_skipped_step(linear: Run) -> None:
 def test_names_are_not_read_as_markup(linear: Run) -> None:
     network = linear.content["network"] | {"name": "[/bold] [red]net"}
     config = linear.content["config"] | {"name": "[/]"}
-    assert "[/bold] [red]net, step 7: batch 5, 2 timesteps, on [/]" in summary(
+    assert "[/bold] [red]net, step 7: batch 5, 9 timesteps, on [/]" in summary(
         linear.content | {"network": network, "config": config}
     )
 

@@ -22,7 +22,7 @@ from workloads.trace_file import Trace, open_trace, write_trace
 
 def config(output_bytes: int = 2**20, **engine: int) -> Config:
     table = {"lanes": 2, "channel_tile": 3, "items_in_flight": 2, "units": 3} | engine
-    return check_config({"backward_engine": table, "buffers": {"output_bytes": output_bytes}}, "test")
+    return check_config({"backward_engine": table, "buffers": {"backward_sums_bytes": output_bytes}}, "test")
 
 
 LAYER = Layer("upper", 4, 3, 5, 3, 3, 3, 1, 1, False, True)

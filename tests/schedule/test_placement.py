@@ -14,6 +14,8 @@ from workloads.network import load_network
 
 NETWORK = make_network("direct", "conv", 3)
 """Layers of 4x4x4, 2x2x5, 6 and 3 outputs; weights 48, 180, 120 and 18; two samples in a micro-batch."""
+LONG = make_network("direct", "conv", 9)
+"""The same with nine timesteps: staging takes less room than everything."""
 
 
 def test_bytes_of_inputs_and_activations() -> None:
@@ -35,7 +37,7 @@ def test_sizes_of_all_tensors_of_a_micro_batch() -> None:
         ("spikes", 0): 48, ("spikes", 1): 15, ("spikes", 2): 5,
         ("masks", 0): 48, ("masks", 1): 15, ("masks", 2): 5,
         ("potentials", 0): 768, ("potentials", 1): 240, ("potentials", 2): 72,
-        ("gradients", 0): 48 + 768, ("gradients", 1): 15 + 240, ("gradients", 2): 5 + 72,
+        ("gradients", 0): 6 * 8 + 768, ("gradients", 1): 6 * 3 + 240, ("gradients", 2): 6 * 1 + 72,
         ("gradients", 3): 2 * 3 * 2,
     }  # fmt: skip
 
@@ -44,12 +46,14 @@ def test_all_but_the_optimiser_s_state_stays_where_there_is_room() -> None:
     placement = place(NETWORK, BATCH, tiny_config())
     assert placement.tensors.keys() - placement.resident == {("optimiser_state", layer) for layer in range(4)}
     flight = 2
+    optimiser = 2 * 6 * (8 + 4)  # two pieces of a DMA chunk of state, and their sums
+    assert placement.staging_bytes == dict.fromkeys(placement.used_bytes, 0) | {"partial_sums": optimiser}
     assert placement.used_bytes == {
         "spikes": flight * (48 + 48 + 15 + 5),
         "weights": 96 + 360 + 240 + 36,
         "potentials": flight * (48 + 768 + 15 + 240 + 5 + 72),
-        "gradients": flight * (816 + 255 + 77 + 12),
-        "partial_sums": 192 + 720 + 480 + 72,
+        "gradients": flight * (816 + 258 + 78 + 12),
+        "partial_sums": 192 + 720 + 480 + 72 + optimiser,
     }
 
 
@@ -60,30 +64,50 @@ def test_one_micro_batch_in_flight_needs_room_once(pipeline: str) -> None:
 
 
 def test_first_layers_go_first_and_a_later_smaller_one_may_still_fit() -> None:
-    """Inputs (96 bytes for two micro-batches) and layer 0 (96) leave no room for layer 1 (30), but for layer 2 (10)."""
-    placement = place(NETWORK, BATCH, tiny_config("buffers.spikes_bytes=205"))
-    resident = {
-        layer for layer in (INPUT, 0, 1, 2) for name in ("inputs", "spikes") if placement.is_resident(name, layer)
-    }
-    assert resident == {INPUT, 0, 2}
-    assert placement.used_bytes["spikes"] == 96 + 96 + 10
+    """Beside the staging, layer 0 (4,896 bytes for two micro-batches) leaves no room for layer 1, but for 2 and 3."""
+    staging, first, third, last = 1344, 2 * 2448, 2 * 234, 2 * 12
+    placement = place(LONG, BATCH, tiny_config(f"buffers.gradients_bytes={staging + first + third + last + 50}"))
+    assert [placement.is_resident("gradients", layer) for layer in range(4)] == [True, False, True, True]
+    assert placement.staging_bytes["gradients"] == staging
+    assert placement.used_bytes["gradients"] == staging + first + third + last
 
 
 def test_a_tensor_fits_to_the_byte() -> None:
-    for room, fits in ((192, True), (191, False)):
-        placement = place(NETWORK, BATCH, tiny_config(f"buffers.spikes_bytes={room}"))
-        assert placement.is_resident("spikes", 0) is fits
+    for room, fits in ((4896, True), (4895, False)):
+        placement = place(LONG, BATCH, tiny_config(f"buffers.gradients_bytes={1344 + room}"))
+        assert placement.is_resident("gradients", 0) is fits
 
 
-def test_staging_is_set_aside_only_where_some_weights_do_not_fit() -> None:
-    total = 96 + 360 + 240 + 36
-    assert place(NETWORK, BATCH, tiny_config(f"buffers.weights_bytes={total}")).used_bytes["weights"] == total
-    placement = place(NETWORK, BATCH, tiny_config(f"buffers.weights_bytes={total - 1}"))
-    row_block = 2 * 36  # rows of layer 1, weights of a row
-    channel_tile = 2 * 5 * 3 * 3  # channels of layer 1, weights of a channel
-    staging = 2 * (row_block + channel_tile) * 2
-    assert placement.used_bytes["weights"] == staging + 36
-    assert [placement.is_resident("weights", layer) for layer in range(4)] == [False, False, False, True]
+@pytest.mark.parametrize(
+    ("buffer", "total"),
+    [("spikes", 2 * (48 + 144 + 45 + 14)), ("weights", 96 + 360 + 240 + 36), ("partial_sums", 1464 + 144)],
+)
+def test_a_buffer_of_all_its_tensors_stages_nothing_and_one_of_a_byte_less_everything(buffer: str, total: int) -> None:
+    fits = place(LONG, BATCH, tiny_config(f"buffers.{buffer}_bytes={total}"))
+    assert fits.used_bytes[buffer] == total
+    placement = place(LONG, BATCH, tiny_config(f"buffers.{buffer}_bytes={total - 1}"))
+    windows = [window for window in placement.windows.values() if window.buffer == buffer]
+    assert placement.staging_bytes[buffer] == sum(window.total_bytes for window in windows) > 0
+    assert placement.used_bytes[buffer] < total
+
+
+def test_room_of_every_window() -> None:
+    """Layers of 4x4x4, 2x2x5, 6 and 3 outputs, nine timesteps, two samples; one sample is more than a part holds."""
+    windows = place(LONG, BATCH, tiny_config("dma.part_bytes=1")).windows
+    assert {name: (window.size_bytes, window.count) for name, window in windows.items()} == {
+        "forward_weights": (2 * (2 * 36) * 2, 1),  # two rows of layer 1
+        "backward_weights": (2 * (2 * 45) * 2, 1),  # two channels of it
+        "forward_spikes": (2 * 48, 1),  # the pictures of both samples: more than five timesteps for layer 1
+        "update_spikes": (2 * 48, 3),
+        "state_spikes": (2 * 4, 1),  # layer 0, one sample, two channels: 32 bits
+        "state_potentials": (2 * (64 + 4), 1),
+        "timestep_before_potentials": (2 * 20 * 2 + 5, 1),  # layer 1; layer 0 takes bytes
+        "backward_gradients": (2 * (8 + 128), 1),
+        "update_gradients": (2 * (8 + 128), 3),
+        "timestep_before_gradients": (2 * 64 * 2, 1),
+        "update_sums": (2 * 2 * 8 * 4, 3),
+        "optimiser": (2 * 6 * 12, 1),
+    }
 
 
 def test_addresses_are_disjoint_pages_for_the_whole_batch() -> None:
@@ -105,6 +129,9 @@ def test_the_preset_holds_all_of_digits_conv() -> None:
     assert {stream for stream, _ in placement.tensors.keys() - placement.resident} == {"optimiser_state"}
 
 
+SUMS = ("forward_engine={arrays: 1, rows: 1, accumulator_depth: 1}", "backward_engine.channel_tile=64")
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -114,12 +141,8 @@ def test_the_preset_holds_all_of_digits_conv() -> None:
             "got 255, allowed: at least 256",
         ),
         (
-            (
-                "forward_engine={arrays: 1, rows: 1, accumulator_depth: 1}",
-                "backward_engine.channel_tile=64",
-                "buffers.output_bytes=23",
-            ),
-            "buffers.output_bytes: the output buffer is smaller than one channel tile of backward sums, "
+            (*SUMS, "buffers.backward_sums_bytes=23"),
+            "buffers.backward_sums_bytes: the buffer of backward sums is smaller than one channel tile of them, "
             "got 23, allowed: at least 24",
         ),
         (
@@ -127,8 +150,37 @@ def test_the_preset_holds_all_of_digits_conv() -> None:
             "buffers.weights_bytes: the weights buffer cannot hold two row blocks and two channel tiles "
             "of the largest layer, got 647, allowed: at least 648",
         ),
+        (
+            ("buffers.spikes_bytes=391",),
+            "buffers.spikes_bytes: the spikes buffer cannot hold the timesteps that its readers look at and the next "
+            "ones, got 391, allowed: at least 392",
+        ),
+        (
+            ("buffers.potentials_bytes=220",),
+            "buffers.potentials_bytes: the potentials buffer cannot hold the timestep before and two parts of the "
+            "largest layer, got 220, allowed: at least 221",
+        ),
+        (
+            ("buffers.gradients_bytes=1343",),
+            "buffers.gradients_bytes: the gradients buffer cannot hold the timestep before and two parts of the "
+            "largest layer for every reader, got 1343, allowed: at least 1344",
+        ),
+        (
+            ("buffers.partial_sums_bytes=527",),
+            "buffers.partial_sums_bytes: the partial_sums buffer cannot hold two jobs of every weight update array and "
+            "two pieces of the optimiser, got 527, allowed: at least 528",
+        ),
     ],
 )
 def test_what_cannot_hold_one_tile_is_refused(overrides: tuple[str, ...], words: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
-        place(NETWORK, BATCH, tiny_config(*overrides))
+        place(LONG, BATCH, tiny_config(*overrides))
+
+
+def test_a_small_network_needs_no_more_room_than_all_its_tensors() -> None:
+    """Staging the input of three arrays would take more than keeping everything."""
+    network = make_network("direct", "linear", 3)
+    everything = 2 * (48 + 6)
+    place(network, BATCH, tiny_config(f"buffers.spikes_bytes={everything}"))
+    with pytest.raises(InputError, match=f"got {everything - 1}, allowed: at least {everything}$"):
+        place(network, BATCH, tiny_config(f"buffers.spikes_bytes={everything - 1}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,22 +14,26 @@ from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
+from tlm.memory.buffer import Transfer
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
-from tlm.schedule.backward_items import BackwardItems, block_positions, is_union
+from tlm.schedule.backward_items import BackwardItems, Counts, block_positions, is_union
 
 SUMS_ROOM = "room for sums"
-_ANY_NUMBER = 1 << 30  # blocks under way and made: bounded by the room in the output buffer
+_ANY_NUMBER = 1 << 30  # blocks under way and made: bounded by the room for sums
 
 
 @dataclass(frozen=True)
 class SumBlock:
-    """Sums of `positions` positions of sample `sample` for `channels` channels; step 0 is the last timestep."""
+    """Sums of `positions` positions of a sample for a channel tile of `channels`; step 0 is the last timestep."""
 
     step: int
+    tile: int
     sample: int
     positions: int
     channels: int
     ready_ps: int
+    traffic: Transfer
+    """What the block moves through the buffers' ports."""
     hardware: SumsOnTheirWay | None = None
     """What of the sums comes from hardware, to be waited for as well."""
 
@@ -48,12 +52,13 @@ class BackwardEngine(Module):
         self._context = context
         self.streams = backward_streams(context.network, context.batches)
         self._units = BackwardUnits(context.config.backward_engine)
-        self.room: ByteChannel[None] = ByteChannel("room", self, context.config.buffers.output_bytes)
+        self.room: ByteChannel[None] = ByteChannel("room", self, context.config.buffers.backward_sums_bytes)
         self.results: TokenChannel[SumBlock] = TokenChannel("sums", self, _ANY_NUMBER)
         self._under_way: TokenChannel[SumBlock] = TokenChannel("under_way", self, _ANY_NUMBER)
         self._unit = None if context.hardware is None else context.hardware.backward_unit(self, context.clock)
         self._weight_groups: dict[tuple[Stream, int, int], int] = {}
-        self._gradient_groups: dict[tuple[Stream, int, int], int] = {}
+        self._gradient_groups: dict[tuple[Stream, int, int, int], int] = {}
+        self._moving: deque[SumBlock] = deque()
         self._weights = self._prefetch_weights()
         self._gradients = self._prefetch_gradients()
         self.account.add(self.process(self._run, "units").account)
@@ -84,7 +89,7 @@ class BackwardEngine(Module):
                 items = self._items(stream, step)
                 self.macs[stream.layer] += items.macs
                 for tile, channels in self.tiles(stream.layer):
-                    yield from self._wait_for_tile(stream, step, tile)
+                    yield from self._wait_for_weights(stream, step, tile)
                     completed_ps = yield from self._tile(process, stream, step, items, tile, channels)
             yield from process.work(max(0, completed_ps - self.simulation.now_ps))
 
@@ -100,27 +105,48 @@ class BackwardEngine(Module):
         if self._unit is not None:
             self._unit.begin(stream, step, tile)
         for sample in range(stream.micro_batch.count):
+            yield from self._wait_for_part(stream, step, tile, sample)
             for first in range(0, positions, size):
                 count = min(size, positions - first)
                 start = sample * positions + first
                 yield from self.room.put(None, count * channels * width, SUMS_ROOM)
+                yield from self._let_ports_catch_up(process)
                 now_cycles = self._now_cycles()
-                done = self._units.run(*items.work(tile, start, start + count), now_cycles)
+                gradients, active = items.work(tile, start, start + count)
+                done = self._units.run(gradients, active, now_cycles)
                 hardware = None if self._unit is None else self._unit.run(done.units, now_cycles)
                 block_ps = context.clock.to_ps(done.completed_cycle)
                 completed_ps = max(completed_ps, block_ps)
-                block = SumBlock(step, sample, count, channels, block_ps, hardware)
+                traffic = self._traffic(gradients, count, channels, block_ps - self.simulation.now_ps)
+                block = SumBlock(step, tile, sample, count, channels, block_ps, traffic, hardware)
+                self._moving.append(block)
                 yield from self.results.put(block)
                 yield from self._under_way.put(block)
                 dispatched_ps = context.clock.to_ps(done.dispatched_cycle)
                 yield from process.work(max(0, dispatched_ps - self.simulation.now_ps))
         return completed_ps
 
+    def _traffic(self, gradients: Counts, positions: int, channels: int, duration_ps: int) -> Transfer:
+        """Move a block: each of its elements with a row of weights, a mask of each item, and the sums."""
+        arithmetic, ports = self._context.config.contract, self._context.ports
+        elements, width = int(gradients.sum()), arithmetic.value.width_bytes
+        transfer = Transfer(duration_ps)
+        transfer.read(ports["weights"], elements * channels * width)
+        transfer.read(ports["gradients"], elements * width)
+        transfer.read(ports["potentials"], -(-positions * channels // 8))
+        return transfer.write(ports["backward_sums"], positions * channels * arithmetic.sum.width_bytes)
+
+    def _let_ports_catch_up(self, process: Process) -> Steps:
+        """Feed the units nothing while a block that should be over waits for a port."""
+        while self._moving and self._moving[0].ready_ps <= self.simulation.now_ps:
+            yield from self._moving.popleft().traffic.finish(process)
+
     def _compute(self, process: Process) -> Steps:
         """Be busy until the last sum under way is made: the units work on while new items are waited for."""
         while True:
             block = yield from self._under_way.get(FINISHED)
             yield from process.work(max(0, block.ready_ps - self.simulation.now_ps))
+            yield from block.traffic.finish(process)
             if block.hardware is not None:
                 yield from block.hardware.wait(State.BUSY, "")
 
@@ -138,13 +164,20 @@ class BackwardEngine(Module):
             made = context.progress.of("gradients", above, stream.micro_batch.index)
             yield from made.wait_for((step + 1) * stream.micro_batch.count, TILE_DEPENDENCY)
 
-    def _wait_for_tile(self, stream: Stream, step: int, tile: int) -> Steps:
-        """Wait for what the channel tile needs from DRAM, and free what the tile before it needed."""
-        for groups, prefetch in ((self._weight_groups, self._weights), (self._gradient_groups, self._gradients)):
-            group = groups.get((stream, step, tile))
-            if group is not None:
-                prefetch.release(0, group)
-                yield from prefetch.loaded.wait_for(group + 1, DRAM_READ)
+    def _wait_for_weights(self, stream: Stream, step: int, tile: int) -> Steps:
+        """Wait for the channel tile's weights from DRAM, and free those of the tile before."""
+        group = self._weight_groups.get((stream, step, tile))
+        if group is not None:
+            self._weights.release(0, group)
+            yield from self._weights.loaded.wait_for(group + 1, DRAM_READ)
+
+    def _wait_for_part(self, stream: Stream, step: int, tile: int, sample: int) -> Steps:
+        """Wait for the part of the spilled gradients that holds a sample, and free the part before."""
+        part = sample // self._context.gradients.samples_per_part(stream.layer + 1, stream.micro_batch)
+        group = self._gradient_groups.get((stream, step, tile, part))
+        if group is not None:
+            self._gradients.release(0, group)
+            yield from self._gradients.loaded.wait_for(group + 1, DRAM_READ)
 
     def _prefetch_weights(self) -> Prefetch:
         """Weights that do not stay on the chip are read once a step, channel tile by channel tile."""
@@ -162,7 +195,8 @@ class BackwardEngine(Module):
                     self._weight_groups[stream, step, tile] = len(items)
                     items.append(Descriptor("weights", address, channels * per_channel))
                     address += channels * per_channel
-        return Prefetch("weights", self, context.dma["backward_weights"], items, 2)
+        window = context.window_bytes("backward_weights")
+        return Prefetch("weights", self, context.dma["backward_weights"], items, window)
 
     def _prefetch_gradients(self) -> Prefetch:
         """Gradients that do not stay on the chip are read once for every channel tile of every step."""
@@ -172,8 +206,11 @@ class BackwardEngine(Module):
             above = stream.layer + 1
             if context.placement.is_resident("gradients", above):
                 continue
+            parts = context.gradients.parts(above, stream.micro_batch)
             for step in range(self.steps(stream)):
                 for tile, _ in self.tiles(stream.layer):
-                    self._gradient_groups[stream, step, tile] = len(items)
-                    items.append(context.gradients.descriptor(above, stream.micro_batch, step))
-        return Prefetch("gradients", self, context.dma["backward_gradients"], items, 2)
+                    for part in range(parts):
+                        self._gradient_groups[stream, step, tile, part] = len(items)
+                        items.append(context.gradients.descriptor(above, stream.micro_batch, step, part))
+        window = context.window_bytes("backward_gradients")
+        return Prefetch("gradients", self, context.dma["backward_gradients"], items, window)

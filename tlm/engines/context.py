@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tlm.config import Config
 from tlm.engines.hardware import ChipHardware
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Steps
 from tlm.kernel.synchronize import Watermark
 from tlm.kernel.time import Clock
+from tlm.memory.buffer import BufferPorts
 from tlm.memory.dma import Descriptor, Dma, PostedWrites
 from tlm.schedule.geometry import MicroBatch
 from tlm.schedule.placement import Placement, activation_bits, input_bytes
+from tlm.schedule.staging import gradient_samples
 from tlm.schedule.step_counts import StepCounts
 from workloads.network import Network
 from workloads.trace_file import Trace
@@ -133,46 +138,62 @@ class Order(Module):
 
 
 class GradientSizes:
-    """Compressed sizes of a trace's gradients (a bitmap and the non-zero values), by layer, micro-batch and step.
+    """Compressed sizes of a trace's gradients (a bitmap and the non-zero values) by layer, micro-batch, step, sample.
 
-    Step 0 is the last timestep; the last layer has one g16 [B, M], stored as it is, that serves every step.
+    Step 0 is the last timestep; the last layer has one g16 [B, M], stored as it is, that serves every step. Steps are
+    read back in parts of `samples_per_part` samples.
     """
 
     def __init__(
-        self,
-        trace: Trace,
-        placement: Placement,
-        progress: Progress,
-        value_bytes: int,
-        counts: StepCounts | None = None,
+        self, network: Network, placement: Placement, progress: Progress, config: Config, counts: StepCounts
     ) -> None:
-        self._network = trace.network
-        self._counts = counts or StepCounts(trace)
+        self._network = network
+        self._counts = counts
         self._placement = placement
         self._progress = progress
-        self._value_bytes = value_bytes
-        self._sizes: dict[tuple[int, int], list[int]] = {}
+        self._config = config
+        self._sizes: dict[tuple[int, int], NDArray[np.int64]] = {}
 
-    def bytes_by_step(self, layer: int, batch: MicroBatch) -> list[int]:
-        """Bytes of each step's gradients of one micro-batch."""
+    def bytes_by_sample(self, layer: int, batch: MicroBatch) -> NDArray[np.int64]:
+        """Bytes [steps, samples] of one micro-batch's gradients."""
         key = (layer, batch.index)
         if key not in self._sizes:
+            width = self._config.contract.value.width_bytes
             if layer == len(self._network.layers) - 1:
-                self._sizes[key] = [batch.count * self._network.classes * self._value_bytes]
+                self._sizes[key] = np.full((1, batch.count), self._network.classes * width)
             else:
-                bitmap = -(-activation_bits(self._network, layer, batch.count) // self._network.timesteps // 8)
-                counts = self._counts.nonzero_gradients(layer, batch)
-                self._sizes[key] = [bitmap + count * self._value_bytes for count in counts]
+                shape = self._network.layers[layer]
+                bitmap = -(-shape.out_positions * shape.out_channels // 8)
+                self._sizes[key] = bitmap + width * self._counts.nonzero_gradients(layer, batch)
         return self._sizes[key]
 
-    def descriptor(self, layer: int, batch: MicroBatch, step: int) -> Descriptor:
-        """Return the read of one step's gradients from DRAM, to begin when they have been made."""
-        sizes = self.bytes_by_step(layer, batch)
+    def samples_per_part(self, layer: int, batch: MicroBatch) -> int:
+        """Samples of a step that are read back together; the last layer's one gradient comes whole."""
+        if layer == len(self._network.layers) - 1:
+            return batch.count
+        return gradient_samples(self._network.layers[layer], batch.count, self._config)
+
+    def parts(self, layer: int, batch: MicroBatch) -> int:
+        """Parts of a step."""
+        return -(-batch.count // self.samples_per_part(layer, batch))
+
+    def step_bytes(self, layer: int, batch: MicroBatch, step: int) -> tuple[int, int]:
+        """(offset, length) of one step's gradients."""
+        sizes = self.bytes_by_sample(layer, batch)
+        return int(sizes[:step].sum()), int(sizes[step].sum())
+
+    def descriptor(self, layer: int, batch: MicroBatch, step: int, part: int) -> Descriptor:
+        """Return the read of one part of one step's gradients from DRAM, to begin when they have been made."""
+        sizes = self.bytes_by_sample(layer, batch)
+        size = self.samples_per_part(layer, batch)
+        first, end = part * size, min(batch.count, (part + 1) * size)
         at = min(step, len(sizes) - 1)
         base = self._placement.addresses["gradients", layer]
         base += batch.index * self._placement.tensors["gradients", layer].size_bytes
+        base += int(sizes[:at].sum() + sizes[at, :first].sum())
         made = self._progress.of("gradients", layer, batch.index)
-        return Descriptor("gradients", base + sum(sizes[:at]), sizes[at], made, (step + 1) * batch.count)
+        length = int(sizes[at, first:end].sum())
+        return Descriptor("gradients", base, length, made, (step + 1) * batch.count)
 
 
 @dataclass
@@ -190,9 +211,14 @@ class Context:
     order: Order
     dma: dict[str, Dma]
     writes: PostedWrites
+    ports: dict[str, BufferPorts]
     counts: StepCounts
     hardware: ChipHardware | None = None
     """Units that run as hardware, where the laws do not stand for them."""
+
+    def window_bytes(self, name: str) -> int:
+        """Room of one reader's staging window."""
+        return self.placement.windows[name].size_bytes
 
     @property
     def last_layer(self) -> int:
@@ -222,6 +248,19 @@ class Context:
             return Descriptor(tensor, address, end - first)
         made = self.progress.of("spikes", layer, batch.index)
         return Descriptor(tensor, address, end - first, made, (t + 1) * batch.count)
+
+    def state_read(
+        self, tensor: str, layer: int, batch: MicroBatch, neurons: tuple[int, int], planes: int
+    ) -> Descriptor:
+        """Return the read of the neurons `neurons` (first, end) of a tensor, made when `planes` planes are."""
+        first, end = neurons
+        if tensor == "potentials":
+            width = self.config.contract.value.width_bytes
+            first, end = first * width, end * width
+        else:
+            first, end = -(-first // 8), -(-end // 8)
+        made = self.progress.of("spikes", layer, batch.index)
+        return Descriptor(tensor, self.address(tensor, layer, batch) + first, end - first, made, planes)
 
     def spill(self, tensor: str, layer: int, batch: MicroBatch, offset: int, length: int) -> Steps:
         """Post a write of `length` bytes of a tensor that is not resident; nothing happens for one that is."""

@@ -9,6 +9,7 @@ from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.payload import Command
 from tlm.kernel.process import Process, Steps
+from tlm.memory.buffer import Transfer
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
 from tlm.schedule.geometry import forward_work, is_direct
 from tlm.schedule.lut_jobs import LutJob, LutPlan, ZeroTiles, plan_jobs
@@ -83,6 +84,22 @@ class ForwardEngine(Module):
         width = self._context.config.contract.sum.width_bytes
         yield from self.rooms[array].put(None, job.row_count * job.position_count * width, SUMS_ROOM)
 
+    def table_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
+        """The tile's weights, those of the job's rows for k x G elements."""
+        config = self._context.config
+        size_bytes = job.row_count * config.lut.k * config.lut.lanes * config.contract.value.width_bytes
+        return Transfer(duration_ps).read(self._context.ports["weights"], size_bytes)
+
+    def look_up_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
+        """Every position's k x G spikes, and with the last tile the sums."""
+        config, ports = self._context.config, self._context.ports
+        transfer = Transfer(duration_ps)
+        transfer.read(ports["spikes"], -(-job.position_count * config.lut.k * config.lut.lanes // 8))
+        if number == len(job.tiles) - 1:
+            sums = job.row_count * job.position_count
+            transfer.write(ports["output"], sums * config.contract.sum.width_bytes)
+        return transfer
+
     def after_cycles(self, stream: Stream) -> int:
         """Sums leave the adder for the output buffer at once."""
         return 0
@@ -146,30 +163,24 @@ class ForwardEngine(Module):
                     address = context.address("weights", stream.layer) + offset
                     items.append(Descriptor("weights", address, job.row_count * layer.elements * width))
                     owned.append(context.placement.is_resident("weights", stream.layer))
-        return Prefetch("weights", self, context.dma["forward_weights"], items, 2, arrays, owned)
+        window = context.window_bytes("forward_weights")
+        return Prefetch("weights", self, context.dma["forward_weights"], items, window, arrays, owned)
 
     def _prefetch_spikes(self, arrays: int) -> Prefetch:
         """Read spilled spikes (or input) back by timestep, once for every row block."""
         context = self._context
         items: list[Descriptor] = []
-        window = 1
         for stream, plan in self.plans.items():
             tensor = "inputs" if stream.layer == 0 else "spikes"
             if context.placement.is_resident(tensor, stream.layer - 1):
                 continue
-            window = max(window, self._span_timesteps(stream, plan, arrays))
             timesteps = self._timesteps(stream)
             for row_block in range(plan.row_blocks):
                 for t in range(timesteps):
                     self._spike_groups[stream, row_block, t] = len(items)
                     items.append(context.timestep_read(tensor, stream.layer - 1, stream.micro_batch, t, timesteps))
-        return Prefetch("spikes", self, context.dma["forward_spikes"], items, window + 1, arrays)
-
-    def _span_timesteps(self, stream: Stream, plan: LutPlan, arrays: int) -> int:
-        """Most timesteps that the arrays look at together."""
-        per_timestep = self._positions_per_timestep(stream)
-        together = arrays * max(job.position_count for job in plan.jobs)
-        return min(self._timesteps(stream), -(-together // per_timestep) + 1)
+        window = context.window_bytes("forward_spikes")
+        return Prefetch("spikes", self, context.dma["forward_spikes"], items, window, arrays)
 
 
 class InputLoader(Module):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from tlm.engines.backward import BackwardEngine, SumBlock
 from tlm.engines.context import Context, Stream
+from tlm.engines.gradient_state import GradientState
 from tlm.engines.pipeline_law import PipelineTiming
 from tlm.kernel.account import EngineAccount, State
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
-from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
+from tlm.memory.buffer import Transfer
 from tlm.schedule.geometry import is_direct
 from tlm.schedule.placement import activation_bits
 
@@ -27,8 +28,7 @@ class GradientUnit(Module):
         self._context = context
         self._engine = engine
         self._fill_cycles = 0
-        self._state_groups: dict[tuple[Stream, int], int] = {}
-        self._state = self._prefetch_state()
+        self._state = GradientState("state", self, context, engine.streams)
         self.account.add(self.process(self._run, "gradients").account)
 
     def _run(self, process: Process) -> Steps:
@@ -39,24 +39,24 @@ class GradientUnit(Module):
             if union:
                 yield from self._collect(process, stream)
             for step in range(context.network.timesteps):
-                yield from self._wait_for_state(stream, step)
                 if union:
-                    yield from self._elements(process, self._elements_per_step(stream))
+                    yield from self._step_of_union(process, stream, step)
                 else:
-                    yield from self._step(process, stream)
+                    yield from self._step(process, stream, step)
                 yield from self._deliver(stream, step)
             if is_direct(context.network, stream.layer):
                 sums = context.progress.of("gradient_sums", stream.layer, stream.micro_batch.index)
                 sums.advance(stream.micro_batch.count)
             context.order.leave(stream)
 
-    def _step(self, process: Process, stream: Stream) -> Steps:
+    def _step(self, process: Process, stream: Stream, step: int) -> Steps:
         """Work through one timestep, block by block as the sums arrive."""
         left = self._elements_per_step(stream)
         while left:
             block = yield from self._next_block(process)
+            yield from self._state.wait(stream, step, block.tile, block.sample)
             elements = block.positions * block.channels
-            yield from self._elements(process, elements)
+            yield from self._elements(process, stream, step, elements, elements)
             yield from self._free_room()
             left -= elements
 
@@ -68,23 +68,51 @@ class GradientUnit(Module):
             yield from self._free_room()
             left -= block.positions * block.channels
 
+    def _step_of_union(self, process: Process, stream: Stream, step: int) -> Steps:
+        """Work through one timestep with the sums that were taken in, in one go where its state is on the chip."""
+        if not self._state.spilled(stream):
+            yield from self._elements(process, stream, step, self._elements_per_step(stream), 0)
+            return
+        positions = self._context.network.layers[stream.layer].out_positions
+        for tile, channels in self._engine.tiles(stream.layer):
+            for first, samples in self._state.parts(stream):
+                yield from self._state.wait(stream, step, tile, first)
+                yield from self._elements(process, stream, step, samples * positions * channels, 0)
+
     def _next_block(self, process: Process) -> Steps:
         block: SumBlock = yield from self._engine.results.get(BACKWARD_SUMS)
         with process.account.during(State.STARVED, BACKWARD_SUMS):
             yield self.simulation.timeout(max(0, block.ready_ps - self.simulation.now_ps))
+            yield from block.traffic.finish(process)
             if block.hardware is not None:
                 yield from block.hardware.wait(State.STARVED, BACKWARD_SUMS)
         return block
 
     def _free_room(self) -> Steps:
-        """Give the oldest block's room in the output buffer back."""
+        """Give the oldest block's room in the buffer of backward sums back."""
         yield from self._engine.room.get()
 
-    def _elements(self, process: Process, count: int) -> Steps:
+    def _elements(self, process: Process, stream: Stream, step: int, count: int, sums: int) -> Steps:
+        """Work on `count` elements, of which `sums` come from the buffer of backward sums."""
         context = self._context
         cycles = self._fill_cycles - (-count // context.config.gradient_unit.width)
         self._fill_cycles = 0
-        yield from process.work(context.clock.to_ps(cycles))
+        duration_ps = context.clock.to_ps(cycles)
+        traffic = self._traffic(stream, step, count, sums, duration_ps)
+        yield from process.work(duration_ps)
+        yield from traffic.finish(process)
+
+    def _traffic(self, stream: Stream, step: int, count: int, sums: int, duration_ps: int) -> Transfer:
+        """Sums, potentials, masks, spikes and the later timestep's gradients in; compressed gradients out."""
+        context, arithmetic = self._context, self._context.config.contract
+        width, flags = arithmetic.value.width_bytes, -(-count // 8)
+        _, made = context.gradients.step_bytes(stream.layer, stream.micro_batch, step)
+        transfer = Transfer(duration_ps)
+        transfer.read(context.ports["backward_sums"], sums * arithmetic.sum.width_bytes)
+        transfer.read(context.ports["potentials"], count * width + flags)
+        transfer.read(context.ports["spikes"], flags)
+        transfer.read(context.ports["gradients"], count * width if step else 0)
+        return transfer.write(context.ports["gradients"], -(-made * count // self._elements_per_step(stream)))
 
     def _elements_per_step(self, stream: Stream) -> int:
         network = self._context.network
@@ -93,33 +121,7 @@ class GradientUnit(Module):
     def _deliver(self, stream: Stream, step: int) -> Steps:
         """Spill the step's compressed gradients where they have no room, and announce its planes."""
         context, batch = self._context, stream.micro_batch
-        sizes = context.gradients.bytes_by_step(stream.layer, batch)
-        yield from context.spill("gradients", stream.layer, batch, sum(sizes[:step]), sizes[step])
+        yield from context.spill(
+            "gradients", stream.layer, batch, *context.gradients.step_bytes(stream.layer, batch, step)
+        )
         context.progress.of("gradients", stream.layer, batch.index).advance((step + 1) * batch.count)
-
-    def _wait_for_state(self, stream: Stream, step: int) -> Steps:
-        """Wait for the timestep's potentials, masks and spikes where they were spilled."""
-        group = self._state_groups.get((stream, step))
-        if group is not None:
-            self._state.release(0, group)
-            end = self._state_groups.get((stream, step + 1), group + self._spilled_tensors(stream))
-            yield from self._state.loaded.wait_for(end, DRAM_READ)
-
-    def _spilled_tensors(self, stream: Stream) -> int:
-        tensors = ("potentials", "masks", "spikes")
-        return sum(not self._context.placement.is_resident(tensor, stream.layer) for tensor in tensors)
-
-    def _prefetch_state(self) -> Prefetch:
-        """Read what the forward pass spilled back by timestep, last one first."""
-        context = self._context
-        items: list[Descriptor] = []
-        timesteps = context.network.timesteps
-        for stream in self._engine.streams:
-            layer, batch = stream.layer, stream.micro_batch
-            spilled = [t for t in ("potentials", "masks", "spikes") if not context.placement.is_resident(t, layer)]
-            for step in range(timesteps if spilled else 0):
-                self._state_groups[stream, step] = len(items)
-                for tensor in spilled:
-                    items.append(context.timestep_read(tensor, layer, batch, timesteps - 1 - step, timesteps))
-        widest = max((self._spilled_tensors(stream) for stream in self._engine.streams), default=0)
-        return Prefetch("state", self, context.dma["gradient_state"], items, max(1, 2 * widest))

@@ -19,6 +19,7 @@ from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.synchronize import Rendezvous, Watermark
 from tlm.kernel.time import Clock
+from tlm.memory.buffer import Transfer
 from tlm.schedule.lut_jobs import LutJob
 
 TABLE_IN_USE = "table in use"
@@ -50,6 +51,12 @@ class ArrayPort(Protocol):
 
     def output_room(self, array: int, stream: Stream, job: LutJob) -> Steps:
         """Wait for room for the job's results, before its last tile."""
+
+    def table_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
+        """Begin to move the values of the job's tile `number` through the buffers' ports."""
+
+    def look_up_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
+        """Begin to move the tile's indices, and the job's sums where it is the first or last tile."""
 
     def after_cycles(self, stream: Stream) -> int:
         """Cycles from the adder's result to the place where it belongs."""
@@ -101,37 +108,44 @@ class LutArray(Module):
                 row = self._row_of(stream, job)
                 for tile in range(len(job.tiles)):
                     yield from self._port.table_data(self.number, stream, job, tile)
+                    traffic = self._port.table_traffic(stream, job, tile, build_ps)
                     if row is None:
                         yield from process.work(build_ps)
                     else:
                         yield from row.build(process, stream, job, tile)
+                    yield from traffic.finish(process)
                     yield from self._tables.put(tile, TABLE_IN_USE)
 
     def _look_up(self, process: Process) -> Steps:
         for number, (stream, jobs) in enumerate((s.stream, s.jobs) for s in self._streams):
             yield from self._port.begin(self.number, stream)
             after_ps = self._clock.to_ps(self._port.after_cycles(stream))
-            drain_ps = self._clock.to_ps(self._timing.output_latency_cycles) + after_ps
-            earliest_ps, row = self.simulation.now_ps, None
+            latency_ps = self._clock.to_ps(self._timing.output_latency_cycles)
+            earliest_ps = end_ps = self.simulation.now_ps
+            row = None
             for job in jobs:
                 row = self._row_of(stream, job)
+                look_up_ps = self._clock.to_ps(job.position_count)
                 for tile in range(len(job.tiles)):
                     yield from self._tables.get(TABLE_BUILD)
                     yield from self._port.indices(self.number, stream, job, tile)
                     if tile == len(job.tiles) - 1:
                         yield from self._port.output_room(self.number, stream, job)
+                    traffic = self._port.look_up_traffic(stream, job, tile, look_up_ps)
                     if row is None:
                         earliest_ps = yield from self._serve(process, job, earliest_ps)
                     else:
                         earliest_ps = yield from row.look_up(process, stream, job, tile, earliest_ps)
+                    end_ps = self.simulation.now_ps
+                    yield from traffic.finish(process)
                     self.tiles_done += 1
                     self.look_up_cycles += job.position_count
-                yield from self._draining.put((self.simulation.now_ps, stream, job))
-            if row is None:
-                yield from process.work(drain_ps if jobs else 0)
-            else:
-                yield from row.drain(process, stream, job, self.simulation.now_ps)
-                yield from process.work(after_ps)
+                yield from self._draining.put((end_ps, stream, job))
+            if row is not None:
+                yield from row.drain(process, stream, job, end_ps)
+            elif jobs:
+                yield from process.work(max(0, end_ps + latency_ps - self.simulation.now_ps))
+            yield from process.work(after_ps if jobs else 0)
             yield from self._port.end(self.number, stream)
             self._finished.advance(number + 1)
 
@@ -148,13 +162,13 @@ class LutArray(Module):
         while True:
             end_ps, stream, job = yield from self._draining.get()
             row = self._row_of(stream, job)
-            due_ps = end_ps + self._clock.to_ps(self._port.after_cycles(stream))
             if row is None:
-                due_ps += latency_ps
+                yield self.simulation.timeout(max(0, end_ps + latency_ps - self.simulation.now_ps))
             else:
                 yield from row.drain(process, stream, job, end_ps)
-                due_ps += self.simulation.now_ps - end_ps
-            yield self.simulation.timeout(max(0, due_ps - self.simulation.now_ps))
+            after_ps = self._clock.to_ps(self._port.after_cycles(stream))
+            if after_ps:
+                yield self.simulation.timeout(after_ps)
             yield from self.results.put(job)
 
     def _row_of(self, stream: Stream, job: LutJob) -> RowHardware | None:

@@ -10,8 +10,9 @@ from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
+from tlm.memory.buffer import Transfer
 from tlm.schedule.geometry import MicroBatch, is_direct
-from tlm.schedule.lut_jobs import LutPlan
+from tlm.schedule.lut_jobs import LutJob, LutPlan
 
 FORWARD_SUMS = "forward sums"
 HOST = "host"
@@ -54,7 +55,10 @@ class NeuronUnit(Module):
             array = number % plan.arrays
             yield from self._arrays[array].results.get(FORWARD_SUMS)
             neurons = job.row_count * job.position_count * self._repeats(stream)
-            yield from process.work(context.clock.to_ps(fill_cycles - (-neurons // unit.width)))
+            duration_ps = context.clock.to_ps(fill_cycles - (-neurons // unit.width))
+            traffic = self._traffic(stream, job, neurons, duration_ps)
+            yield from process.work(duration_ps)
+            yield from traffic.finish(process)
             fill_cycles = 0
             lease = yield from self._rooms[array].hold()
             lease.release()
@@ -62,6 +66,23 @@ class NeuronUnit(Module):
             neurons_done += neurons
             if stream.layer != context.last_layer and job.row_block == plan.row_blocks - 1:
                 self._announce(stream, job.position_end, plan.work.positions)
+
+    def _traffic(self, stream: Stream, job: LutJob, neurons: int, duration_ps: int) -> Transfer:
+        """Sums and the timestep before in; potentials, masks and spikes out."""
+        context, arithmetic = self._context, self._context.config.contract
+        transfer = Transfer(duration_ps)
+        sums = job.row_count * job.position_count
+        transfer.read(context.ports["output"], sums * arithmetic.sum.width_bytes)
+        if stream.layer != context.last_layer:
+            width, flags = arithmetic.value.width_bytes, -(-neurons // 8)
+            if not is_direct(context.network, stream.layer):  # there a neuron's timesteps follow each other in the unit
+                plane = stream.micro_batch.count * context.network.layers[stream.layer].out_positions
+                later = job.row_count * max(0, job.position_end - max(plane, job.position_first))
+                transfer.read(context.ports["potentials"], later * width)
+                transfer.read(context.ports["spikes"], -(-later // 8))
+            transfer.write(context.ports["potentials"], neurons * width + flags)
+            transfer.write(context.ports["spikes"], flags)
+        return transfer
 
     def _repeats(self, stream: Stream) -> int:
         """Timesteps for which one forward sum serves: all of them where the input is the same picture."""

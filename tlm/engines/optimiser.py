@@ -7,9 +7,9 @@ from tlm.engines.pipeline_law import PipelineTiming
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
+from tlm.memory.buffer import Transfer
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
-
-STATE_BYTES = 8  # master weight and momentum, binary32 each (docs/contract.md)
+from tlm.schedule.staging import STATE_BYTES, optimiser_piece
 
 
 class OptimiserUnit(Module):
@@ -19,7 +19,7 @@ class OptimiserUnit(Module):
         super().__init__(name, parent)
         self.account = EngineAccount(self.env, self.name)
         self._context = context
-        self._chunk = max(1, context.config.dma.chunk_bytes // STATE_BYTES)
+        self._chunk = optimiser_piece(context.config)
         self._pieces = [
             (layer, first, min(self._chunk, context.network.layers[layer].weights_count - first))
             for layer in reversed(range(len(context.network.layers)))
@@ -36,10 +36,21 @@ class OptimiserUnit(Module):
             yield from self._state.loaded.wait_for(2 * (number + 1), DRAM_READ)
             fill_cycles = PipelineTiming(unit.latency_cycles).fill_cycles if layer != layer_before else 0
             layer_before = layer
-            yield from process.work(context.clock.to_ps(fill_cycles - (-count // unit.width)))
+            duration_ps = context.clock.to_ps(fill_cycles - (-count // unit.width))
+            traffic = self._traffic(count, duration_ps)
+            yield from process.work(duration_ps)
+            yield from traffic.finish(process)
             self._state.release(0, 2 * (number + 1))
             yield from self._write(layer, first, count)
         yield from context.writes.flush()
+
+    def _traffic(self, count: int, duration_ps: int) -> Transfer:
+        """State and gradients of `count` weights in, state and rounded weights out."""
+        arithmetic, ports = self._context.config.contract, self._context.ports
+        transfer = Transfer(duration_ps)
+        transfer.read(ports["partial_sums"], count * (STATE_BYTES + arithmetic.sum.width_bytes))
+        transfer.write(ports["partial_sums"], count * STATE_BYTES)
+        return transfer.write(ports["weights"], count * arithmetic.value.width_bytes)
 
     def _write(self, layer: int, first: int, count: int) -> Steps:
         """Write w and v back, and the rounded weights that the next step will read."""
@@ -62,4 +73,4 @@ class OptimiserUnit(Module):
             gradients = context.address("weight_gradients", layer) + first * width
             made = context.progress.of("weight_gradients", layer)
             items.append(Descriptor("weight_gradients", gradients, 0 if resident else count * width, made, 1))
-        return Prefetch("state", self, context.dma["optimiser"], items, 4)
+        return Prefetch("state", self, context.dma["optimiser"], items, context.window_bytes("optimiser"))

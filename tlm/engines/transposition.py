@@ -7,6 +7,7 @@ from tlm.kernel.account import EngineAccount
 from tlm.kernel.channel import TokenChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
+from tlm.memory.buffer import Transfer
 
 TRANSPOSITION = "transposition"
 
@@ -22,6 +23,7 @@ class TranspositionUnit(Module):
         self._requests: TokenChannel[tuple[int, int, bool]] = TokenChannel("requests", self, 2 * arrays)
         self._unit = context.config.transposition_unit
         self._clock = context.clock
+        self._spikes = context.ports["spikes"]
         self.account.add(self.process(self._serve, "serve", daemon=True).account)
 
     def request(self, array: int, bits: int, fill: bool = False) -> Steps:
@@ -41,5 +43,8 @@ class TranspositionUnit(Module):
         while True:
             array, bits, fill = yield from self._requests.get("spikes")
             cycles = -(-bits // self._unit.width) + (self._unit.latency_cycles if fill else 0)
-            yield from process.work(self._clock.to_ps(cycles))
+            duration_ps = self._clock.to_ps(cycles)
+            traffic = Transfer(duration_ps).read(self._spikes, -(-bits // 8))
+            yield from process.work(duration_ps)
+            yield from traffic.finish(process)
             yield from self._ready[array].put(None)

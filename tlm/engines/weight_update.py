@@ -11,6 +11,7 @@ from tlm.engines.transposition import TranspositionUnit
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
+from tlm.memory.buffer import Transfer
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
 from tlm.schedule.geometry import is_direct, update_point_groups, update_work
 from tlm.schedule.lut_jobs import LutJob, LutPlan, ZeroTiles, plan_jobs
@@ -65,8 +66,8 @@ class WeightUpdateEngine(Module):
             made = context.progress.of("gradients", layer, stream.micro_batch.index)
             yield from made.wait_for(level, TILE_DEPENDENCY)
         else:
-            step = 0 if layer == context.last_layer else (level - 1) // stream.micro_batch.count
-            yield from self._spilled[array].wait("gradients", stream, job, step)
+            part = self._spilled[array].gradient_part(stream, level - 1)
+            yield from self._spilled[array].wait("gradients", stream, job, part)
         context.order.start(stream)
 
     def indices(self, array: int, stream: Stream, job: LutJob, number: int) -> Steps:
@@ -77,6 +78,23 @@ class WeightUpdateEngine(Module):
         """Sums stay in the accumulator memories and leave at one result a cycle and row: nothing to wait for."""
         return
         yield
+
+    def table_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
+        """The gradients of the tile's k x G points for the job's rows."""
+        config = self._context.config
+        size_bytes = job.row_count * config.lut.k * config.lut.lanes * config.contract.value.width_bytes
+        return Transfer(duration_ps).read(self._context.ports["gradients"], size_bytes)
+
+    def look_up_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
+        """With the first tile the sums of the micro-batches before, with the last one the new sums."""
+        ports = self._context.ports["partial_sums"]
+        size_bytes = job.row_count * job.position_count * self._context.config.contract.sum.width_bytes
+        transfer = Transfer(duration_ps)
+        if number == 0 and stream.micro_batch.index:
+            transfer.read(ports, size_bytes)
+        if number == len(job.tiles) - 1:
+            transfer.write(ports, size_bytes)
+        return transfer
 
     def after_cycles(self, stream: Stream) -> int:
         """The sums over bytes pass a weight gradient unit, one lane a row, that scales them and adds them to dW."""
@@ -149,6 +167,10 @@ class WeightUpdateEngine(Module):
                     context.progress.of("weight_gradients", stream.layer).advance(1)
 
 
+_WINDOWS = {"weight_gradients": "update_sums", "gradients": "update_gradients", "spikes": "update_spikes"}
+"""The staging window of each tensor that comes back."""
+
+
 class ArrayReads(Module):
     """What one array reads back from DRAM: earlier sums, spilled gradients and spilled spikes, in the order of use."""
 
@@ -163,8 +185,8 @@ class ArrayReads(Module):
                 self._plan_job(items, plans, stream, job)
             self._ends |= {(tensor, stream): len(planned) for tensor, planned in items.items()}
         self._reads = {
-            tensor: Prefetch(tensor, self, context.dma[f"update_{tensor}"], list_of_items, 2)
-            for tensor, list_of_items in items.items()
+            tensor: Prefetch(tensor, self, context.dma[f"update_{tensor}"], items[tensor], context.window_bytes(window))
+            for tensor, window in _WINDOWS.items()
         }
 
     def wait(self, tensor: str, stream: Stream, job: LutJob, part: int = 0) -> Steps:
@@ -173,6 +195,14 @@ class ArrayReads(Module):
         if group is not None:
             self._reads[tensor].release(0, group)
             yield from self._reads[tensor].loaded.wait_for(group + 1, DRAM_READ)
+
+    def gradient_part(self, stream: Stream, plane: int) -> int:
+        """The part of a layer's gradients that holds a (t, b) plane, last timestep first."""
+        context, batch = self._context, stream.micro_batch
+        step, sample = divmod(plane, batch.count)
+        parts = context.gradients.parts(stream.layer, batch)
+        within = sample // context.gradients.samples_per_part(stream.layer, batch)
+        return within if stream.layer == context.last_layer else step * parts + within
 
     def finish(self, stream: Stream) -> None:
         """Free whatever was read for a stream; where tiles are skipped nobody may have waited for its last parts."""
@@ -202,10 +232,10 @@ class ArrayReads(Module):
             earlier = self._earlier_sums(before, job, len(plans[before].jobs))
             self._add(items, "weight_gradients", stream, job, 0, earlier)
         if not direct and not context.placement.is_resident("gradients", layer):
-            parts = 1 if layer == context.last_layer else timesteps
-            for step in range(parts):
-                item = context.gradients.descriptor(layer, batch, step)
-                self._add(items, "gradients", stream, job, step, item)
+            parts = context.gradients.parts(layer, batch)
+            for number in range(parts * (1 if layer == context.last_layer else timesteps)):
+                item = context.gradients.descriptor(layer, batch, *divmod(number, parts))
+                self._add(items, "gradients", stream, job, number, item)
         tensor = "inputs" if layer == 0 else "spikes"
         if not context.placement.is_resident(tensor, layer - 1):
             for step in range(timesteps):

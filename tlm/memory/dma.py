@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tlm.kernel.account import State
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
+from tlm.kernel.errors import CapacityError
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.payload import Command, Payload
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.socket import InitiatorSocket, TargetSocket
 from tlm.kernel.synchronize import Watermark
+from tlm.memory.buffer import BufferPorts
 
 DRAM_READ = "DRAM read"
 DRAM_WRITE = "DRAM write"
@@ -28,14 +32,44 @@ class Descriptor:
     level: int = 0
 
 
-class Dma(Module):
-    """One DMA channel: at most `outstanding` transactions of at most `chunk_bytes` under way at once."""
+class BufferPath:
+    """The way between a DMA channel and the buffers: `width_ps(bytes)` long at least, through the stream's ports."""
 
-    def __init__(self, name: str, parent: Parent, target: TargetSocket, chunk_bytes: int, outstanding: int) -> None:
+    def __init__(self, ports: Mapping[str, BufferPorts], width_bytes: int, clock_period_ps: int) -> None:
+        self._ports = ports
+        self._width_bytes = width_bytes
+        self._clock_period_ps = clock_period_ps
+
+    def ports_of(self, stream: str) -> BufferPorts | None:
+        """Return the ports of the buffer that the stream's tensors lie in; None where they lie in none."""
+        return self._ports.get(stream)
+
+    def least_ps(self, length_bytes: int) -> int:
+        """Shortest time in which `length_bytes` cross the path."""
+        return -(-length_bytes // self._width_bytes) * self._clock_period_ps
+
+
+class Dma(Module):
+    """One DMA channel: at most `outstanding` transactions of at most `chunk_bytes` under way at once.
+
+    With a `path`, a transaction also occupies the ports of the buffer that it fills or drains, and is over when both
+    DRAM and ports are through.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parent: Parent,
+        target: TargetSocket,
+        chunk_bytes: int,
+        outstanding: int,
+        path: BufferPath | None = None,
+    ) -> None:
         super().__init__(name, parent)
         self.socket = InitiatorSocket("socket", self)
         self.socket.bind(target)
         self.chunk_bytes = chunk_bytes
+        self._path = path
         self._queue: TokenChannel[tuple[Payload, Watermark]] = TokenChannel("queue", self, outstanding)
         self._transfers = 0
         for worker in range(outstanding):
@@ -53,20 +87,28 @@ class Dma(Module):
             yield from self._queue.put((payload, done), waiting)
         yield from done.wait_for(len(chunks), waiting)
 
-    def _work(self, _process: Process) -> Steps:
+    def _work(self, process: Process) -> Steps:
+        path = self._path
         while True:
             payload, done = yield from self._queue.get()
-            yield from self.socket.b_transport(payload)
+            ports = None if path is None else path.ports_of(payload.stream)
+            if path is None or ports is None:
+                yield from self.socket.b_transport(payload)
+            else:
+                flow = ports.begin(payload.length, path.least_ps(payload.length))
+                yield from self.socket.b_transport(payload)
+                reads = payload.command is Command.READ
+                yield from ports.finish(process, flow, State.BLOCKED if reads else State.STARVED)
             payload.require_ok()
             done.advance(done.level + 1)
 
 
 class Prefetch(Module):
-    """Reads a list of descriptors in order; at most `window` of them occupy the staging buffer at a time.
+    """Reads a list of descriptors in order; at most `window_bytes` of them occupy the staging buffer at a time.
 
     `loaded` is the number of descriptors whose data are on the chip. Consumer i calls ``release(i, n)`` when it needs
     none of the first n any more; room is free once every consumer has said so. Descriptors marked in `owned` have room
-    of their own for good and occupy none.
+    of their own for good and occupy none. Raises CapacityError if a descriptor is larger than the window.
     """
 
     def __init__(
@@ -75,18 +117,27 @@ class Prefetch(Module):
         parent: Parent,
         dma: Dma,
         items: Sequence[Descriptor],
-        window: int,
+        window_bytes: int,
         consumers: int = 1,
         owned: Sequence[bool] = (),
     ) -> None:
         super().__init__(name, parent)
         self.loaded = Watermark("loaded", self)
+        self.peak_staged_bytes = 0
+        """Most bytes that were ever staged at once."""
         self._released = Watermark("released", self)
         self._done_by = [0] * consumers
         self._dma = dma
         self._items = items
-        self._window = window
-        self._staged = [number for number in range(len(items)) if not (owned and owned[number])]
+        self._window_bytes = window_bytes
+        self._staged = [item.length_bytes if not (owned and owned[n]) else 0 for n, item in enumerate(items)]
+        if self._staged and max(self._staged) > window_bytes:
+            raise CapacityError(
+                "descriptor is larger than the staging window",
+                self.name,
+                max(self._staged),
+                f"at most {window_bytes} bytes",
+            )
         if items:
             self.process(self._load, "load")
 
@@ -96,12 +147,17 @@ class Prefetch(Module):
         self._released.advance(min(self._done_by))
 
     def _load(self, _process: Process) -> Steps:
-        staged = 0
+        staged: deque[int] = deque()  # descriptors with room in the window, oldest first
+        staged_bytes = 0
         for number, item in enumerate(self._items):
-            if staged < len(self._staged) and self._staged[staged] == number:
-                if staged >= self._window:
-                    yield from self._released.wait_for(self._staged[staged - self._window] + 1, "buffer room")
-                staged += 1
+            if self._staged[number]:
+                while staged_bytes + self._staged[number] > self._window_bytes:
+                    yield from self._released.wait_for(staged[0] + 1, "buffer room")
+                    while staged and staged[0] < self._released.level:
+                        staged_bytes -= self._staged[staged.popleft()]
+                staged.append(number)
+                staged_bytes += self._staged[number]
+                self.peak_staged_bytes = max(self.peak_staged_bytes, staged_bytes)
             if item.ready is not None:
                 yield from item.ready.wait_for(item.level)
             if item.length_bytes:

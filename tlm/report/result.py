@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def build_result(
         "streams": [_span(span) for span in simulation.spans],
         "work": simulation.work,
         "dram": _dram(simulation, config),
+        "buffer_ports": {name: asdict(use) for name, use in simulation.buffer_ports.items()},
         "placement": _placement(simulation),
         "sparsity": [vars(trace.sparsity(layer)) for layer in range(len(trace.network.layers))],
         "cosim": None if cosim is None else dict(cosim),
@@ -119,6 +121,7 @@ def _placement(simulation: SimulationResult) -> dict[str, Any]:
     placement = simulation.placement
     return {
         "used_bytes": placement.used_bytes,
+        "staging_bytes": placement.staging_bytes,
         "capacity_bytes": placement.capacity_bytes,
         "in_dram": sorted(
             [tensor.stream, tensor.layer] for key, tensor in placement.tensors.items() if key not in placement.resident

@@ -76,10 +76,10 @@ def step_operands(trace: Trace, layer: int, samples: slice, step: int) -> tuple[
 def block_positions(positions: int, channels: int, config: Config) -> int:
     """Return how many of a plane's positions enter the units as one block, their sums of `channels` channels each.
 
-    A block takes at most half of the output buffer's bytes, so that the next one is made while it is drained.
+    A block takes at most half of the backward sums' buffer, so that the next one is made while it is drained.
     """
     position_bytes = channels * config.contract.sum.width_bytes
-    return max(1, min(positions, config.buffers.output_bytes // 2 // position_bytes))
+    return max(1, min(positions, config.buffers.backward_sums_bytes // 2 // position_bytes))
 
 
 def count_by_tile(active: NDArray[np.uint8], channel_tile: int) -> Counts:

@@ -1,7 +1,7 @@
 """Where each tensor of a training step lives: in an on-chip buffer if it fits there whole, else in DRAM.
 
 Tensors are placed greedily, first layer first. Those of a micro-batch need room for every micro-batch in flight. Where
-some weights do not fit, room to stage two row blocks and two channel tiles (double buffering) is set aside first.
+not all tensors of a buffer fit, the room to stage those in DRAM (`tlm.schedule.staging`) is set aside first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from rtl_models.errors import InputError
 from tlm.config import Config
-from tlm.schedule.geometry import is_direct
+from tlm.schedule.geometry import is_direct, micro_batches
+from tlm.schedule.staging import Window, largest_forward_job, staging_windows
 from workloads.network import Network
 
 INPUT = -1  # the layer number of the network's input
@@ -19,6 +20,26 @@ INPUT = -1  # the layer number of the network's input
 DRAM_PAGE_BYTES = 4096  # tensors start at multiples of this, so that no two share a DRAM row segment
 
 Key = tuple[str, int]  # (tensor, layer)
+
+BUFFER_OF_STREAM = {
+    "inputs": "spikes",
+    "spikes": "spikes",
+    "weights": "weights",
+    "masks": "potentials",
+    "potentials": "potentials",
+    "gradients": "gradients",
+    "weight_gradients": "partial_sums",
+    "optimiser_state": "partial_sums",
+}
+"""The buffer through which each DRAM stream passes."""
+
+_STAGED = {
+    "spikes": "the timesteps that its readers look at and the next ones",
+    "weights": "two row blocks and two channel tiles of the largest layer",
+    "potentials": "the timestep before and two parts of the largest layer",
+    "gradients": "the timestep before and two parts of the largest layer for every reader",
+    "partial_sums": "two jobs of every weight update array and two pieces of the optimiser",
+}
 
 
 @dataclass(frozen=True)
@@ -34,14 +55,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Placement:
-    """Which tensors are resident, the bytes of each buffer they fill, and the DRAM address of every tensor."""
+    """Which tensors are resident, what of each buffer they and the staging fill, and every tensor's DRAM address."""
 
     tensors: dict[Key, Tensor]
     resident: frozenset[Key]
     used_bytes: dict[str, int]
+    staging_bytes: dict[str, int]
     capacity_bytes: dict[str, int]
     addresses: dict[Key, int]
     dram_bytes: int
+    windows: dict[str, Window]
 
     def is_resident(self, stream: str, layer: int) -> bool:
         """Whether the tensor stays on the chip between its producer and its consumers."""
@@ -64,23 +87,16 @@ def input_bytes(network: Network, samples: int) -> int:
 def place(network: Network, batch: int, config: Config) -> Placement:
     """Plan the placement of all tensors for micro-batches of the configured size.
 
-    Raises InputError if the output buffer, or the staging of weights, is too small for one tile.
+    Raises InputError if a buffer is too small for one tile, or for the parts that have to be staged in it.
     """
     samples = min(batch, config.arithmetic.micro_batch)
-    _check_output_buffer(network, config)
+    sizes = tuple(sorted({part.count for part in micro_batches(batch, config.arithmetic.micro_batch)}))
+    _check_sums_buffers(network, sizes, config)
     tensors = {(t.stream, t.layer): t for t in _tensors(network, samples, config)}
-    buffers = config.buffers
-    capacity = {
-        "spikes": buffers.spikes_bytes,
-        "weights": buffers.weights_bytes,
-        "potentials": buffers.potentials_bytes,
-        "gradients": buffers.gradients_bytes,
-        "partial_sums": buffers.partial_sums_bytes,
-    }
-    used = dict.fromkeys(capacity, 0)
-    weights_total = sum(t.size_bytes for t in tensors.values() if t.stream == "weights")
-    if weights_total > capacity["weights"]:
-        used["weights"] = _staging_bytes(network, config)
+    windows = staging_windows(network, sizes, config)
+    capacity = {name: getattr(config.buffers, f"{name}_bytes") for name in _STAGED}
+    staging = {name: _staging_bytes(name, tensors, windows, size) for name, size in capacity.items()}
+    used = dict(staging)
     resident = set()
     for key, tensor in tensors.items():
         need = tensor.size_bytes * tensor.copies
@@ -88,7 +104,7 @@ def place(network: Network, batch: int, config: Config) -> Placement:
             used[tensor.buffer] += need
             resident.add(key)
     addresses, end = _addresses(tensors, batch, samples)
-    return Placement(tensors, frozenset(resident), used, capacity, addresses, end)
+    return Placement(tensors, frozenset(resident), used, staging, capacity, addresses, end, windows)
 
 
 def _tensors(network: Network, samples: int, config: Config) -> Iterator[Tensor]:
@@ -111,38 +127,37 @@ def _tensors(network: Network, samples: int, config: Config) -> Iterator[Tensor]
         yield Tensor("masks", layer, "potentials", -(-bits // 8), flight)
         yield Tensor("potentials", layer, "potentials", bits * value_bytes, flight)
         # compressed: a bitmap and the non-zero values; room is kept for the densest case
-        yield Tensor("gradients", layer, "gradients", -(-bits // 8) + bits * value_bytes, flight)
+        planes = network.timesteps * samples
+        yield Tensor("gradients", layer, "gradients", planes * -(-bits // planes // 8) + bits * value_bytes, flight)
 
 
-def _check_output_buffer(network: Network, config: Config) -> None:
-    """One job of every forward array must have room, and the backward sums of one position of a channel tile."""
-    engine, width = config.forward_engine, config.contract.sum.width_bytes
+def _check_sums_buffers(network: Network, sizes: tuple[int, ...], config: Config) -> None:
+    """The largest job must have room for every array, and the backward sums of one position of a channel tile."""
+    width = config.contract.sum.width_bytes
     channels = max(layer.out_channels for layer in network.layers[:-1])
-    forward = engine.arrays * engine.rows * engine.accumulator_depth * width
+    forward = config.forward_engine.arrays * largest_forward_job(network, sizes, config) * width
     backward = min(config.backward_engine.channel_tile, channels) * width
-    for least, what in ((forward, "one tile of every forward array"), (backward, "one channel tile of backward sums")):
-        if config.buffers.output_bytes < least:
-            got = config.buffers.output_bytes
-            raise InputError(
-                f"the output buffer is smaller than {what}", "buffers.output_bytes", got, f"at least {least}"
-            )
+    for key, least, what in (
+        ("output", forward, "the output buffer is smaller than one tile of every forward array"),
+        ("backward_sums", backward, "the buffer of backward sums is smaller than one channel tile of them"),
+    ):
+        got = getattr(config.buffers, f"{key}_bytes")
+        if got < least:
+            raise InputError(what, f"buffers.{key}_bytes", got, f"at least {least}")
 
 
-def _staging_bytes(network: Network, config: Config) -> int:
-    """Room for two row blocks (forward) and two channel tiles (backward): one in use while the next one arrives."""
-    rows, tile = config.forward_engine.rows, config.backward_engine.channel_tile
-    row_block = max(min(rows, layer.out_channels) * layer.elements for layer in network.layers)
-    channel_tile = max(
-        layer.weights_count // layer.in_channels * min(tile, layer.in_channels) for layer in network.layers[1:]
-    )
-    staging = 2 * (row_block + channel_tile) * config.contract.value.width_bytes
-    if staging > config.buffers.weights_bytes:
-        raise InputError(
-            "the weights buffer cannot hold two row blocks and two channel tiles of the largest layer",
-            "buffers.weights_bytes",
-            config.buffers.weights_bytes,
-            f"at least {staging}",
-        )
+def _staging_bytes(buffer: str, tensors: dict[Key, Tensor], windows: dict[str, Window], capacity_bytes: int) -> int:
+    """Room to set aside in a buffer: for all its windows, or only the optimiser's where all its tensors fit."""
+    mine = [window for window in windows.values() if window.buffer == buffer]
+    everything = sum(t.size_bytes * t.copies for t in tensors.values() if t.buffer == buffer)
+    always = sum(window.total_bytes for window in mine if window.name == "optimiser")
+    if everything + always <= capacity_bytes:
+        return always
+    staging = sum(window.total_bytes for window in mine)
+    if staging > capacity_bytes:
+        least = min(staging, everything + always)
+        what = f"the {buffer} buffer cannot hold {_STAGED[buffer]}"
+        raise InputError(what, f"buffers.{buffer}_bytes", capacity_bytes, f"at least {least}")
     return staging
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tlm.config import BackwardEngineConfig
 from tlm.schedule.backward_items import BackwardItems, backward_items, step_operands
@@ -16,7 +17,7 @@ class StepCounts:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._items: dict[tuple[object, ...], BackwardItems] = {}
-        self._nonzero: dict[tuple[int, MicroBatch], list[int]] = {}
+        self._nonzero: dict[tuple[int, MicroBatch], NDArray[np.int64]] = {}
 
     def backward_items(self, layer: int, batch: MicroBatch, step: int, engine: BackwardEngineConfig) -> BackwardItems:
         """Return the work items of the sums for the outputs of `layer` at one step of the backward pass."""
@@ -26,10 +27,10 @@ class StepCounts:
             self._items[key] = backward_items(self._trace.network.layers[layer + 1], gradients, masks, engine)
         return self._items[key]
 
-    def nonzero_gradients(self, layer: int, batch: MicroBatch) -> list[int]:
-        """Return how many gradients of each step (step 0 is the last timestep) of a layer with neurons are not zero."""
+    def nonzero_gradients(self, layer: int, batch: MicroBatch) -> NDArray[np.int64]:
+        """Return the non-zero gradients [steps, samples] of a layer with neurons; step 0 is the last timestep."""
         key = (layer, batch)
         if key not in self._nonzero:
-            gradients = self._trace.gradients(layer, batch.samples)
-            self._nonzero[key] = [int(np.count_nonzero(step)) for step in gradients[::-1]]
+            gradients = self._trace.gradients(layer, batch.samples)[::-1]
+            self._nonzero[key] = np.count_nonzero(gradients.reshape(*gradients.shape[:2], -1), axis=2)
         return self._nonzero[key]
