@@ -1,0 +1,419 @@
+"""One banked channel behind a controller: bursts in, completed transactions out; its state is kept between calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_models.errors import InputError
+from tlm.memory import bank_state as b
+from tlm.memory.bank_kernel import LOG_FULL, REFRESH_OVERDUE, RUN, RUN_TO_COMPLETION, RUN_TO_IDLE, advance
+from tlm.memory.bank_rules import rule_table
+from tlm.memory.commands import COMMAND_RECORD, DramCommand
+from tlm.memory.mapping import MAPPINGS, address_mapping
+from tlm.memory.standard import DramStandard
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+_FOREVER = b.NEVER - 1
+_REFRESH = {"none": b.REFRESH_NONE, "all_bank": b.REFRESH_ALL_BANK, "per_bank": b.REFRESH_PER_BANK}
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """How a channel is driven.
+
+    - `scheduler`: FRFCFS takes whatever is legal first, then the older; FRFCFSRowHit also holds back a precharge while
+      an older or equally old request hits the row
+    - `row_policy` closed: a row is closed after `row_cap` column commands, with the next one or by a precharge
+    - write mode: on when more than `write_high` of the write queue is filled or no read waits; off when less than
+      `write_low` is filled and a read waits
+    - `offers_per_cycle`: bursts offered to the queues before each cycle; 0: until one is refused
+    - `pseudo_channels`: instead of the standard's number; addresses beyond the smaller capacity wrap around
+    - `data_clock_always_on`: LPDDR5's WCK never stops, so that no CAS is needed
+    """
+
+    mapping: str = "RoBaRaCoCh"
+    scheduler: Literal["FRFCFS", "FRFCFSRowHit"] = "FRFCFS"
+    row_policy: Literal["open", "closed"] = "open"
+    row_cap: int = 4
+    refresh: Literal["all_bank", "per_bank", "none"] = "all_bank"
+    read_queue: int = 32
+    write_queue: int = 32
+    write_high: float = 0.8
+    write_low: float = 0.2
+    offers_per_cycle: int = 0
+    pseudo_channels: int | None = None
+    data_clock_always_on: bool = False
+
+    def __post_init__(self) -> None:
+        choices = {
+            "mapping": MAPPINGS,
+            "scheduler": ("FRFCFS", "FRFCFSRowHit"),
+            "row_policy": ("open", "closed"),
+            "refresh": tuple(_REFRESH),
+        }
+        for key, allowed in choices.items():
+            if getattr(self, key) not in allowed:
+                raise InputError("unknown choice", f"controller: {key}", getattr(self, key), ", ".join(allowed))
+        for key, least in (("row_cap", 1), ("read_queue", 1), ("write_queue", 1), ("offers_per_cycle", 0)):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError("must be a whole number", f"controller: {key}", value, f"{least} or more")
+        if not 0 <= self.write_low <= self.write_high <= 1:
+            raise InputError("must be 0 <= write_low <= write_high <= 1", "controller", (self.write_low, self.write_high))
+
+
+_BASE = ControllerConfig()
+CONTROLLERS: dict[str, ControllerConfig] = {
+    "base": _BASE,
+    "norefresh": replace(_BASE, refresh="none"),
+    "mop4clxor": replace(_BASE, mapping="MOP4CLXOR"),
+    "mop4clxor_noref": replace(_BASE, mapping="MOP4CLXOR", refresh="none"),
+    "rowhit_sched": replace(_BASE, scheduler="FRFCFSRowHit"),
+    "rowhit_mop": replace(_BASE, scheduler="FRFCFSRowHit", mapping="MOP4CLXOR"),
+    "rowhit_noref": replace(_BASE, scheduler="FRFCFSRowHit", refresh="none"),
+    "chrabaroco": replace(_BASE, mapping="ChRaBaRoCo"),
+    "closed_cap4": replace(_BASE, row_policy="closed", row_cap=4),
+    "queue8": replace(_BASE, read_queue=8, write_queue=8),
+    "queue64": replace(_BASE, read_queue=64, write_queue=64),
+    "send1": replace(_BASE, offers_per_cycle=1),
+    "hbm2_pc1": replace(_BASE, pseudo_channels=1),
+    "hbm3_perbank_ref": replace(_BASE, refresh="per_bank"),
+    "lpddr5_wck_on": replace(_BASE, data_clock_always_on=True),
+}
+"""Controllers by name; the names are those of the reference's configurations."""
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Counts since the channel was made; latencies in ticks, from acceptance into a queue to the last data beat."""
+
+    row_hits: int
+    row_misses: int
+    row_conflicts: int
+    reads: int
+    writes: int
+    forwarded_reads: int
+    coalesced_writes: int
+    read_latency_sum: int
+    read_latency_min: int
+    read_latency_max: int
+    write_wait_sum: int
+    read_queue_sum: int
+    write_queue_sum: int
+    last_accepted: int
+    commands: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A channel's state at one tick; a few KB."""
+
+    state: IntArray
+    transactions: IntArray
+    waiting: IntArray
+    completed: tuple[tuple[int, int], ...]
+
+
+class DramChannel:
+    """One channel with its state.
+
+    `completed` receives (transaction, tick): a transaction is complete with the last data beat of its last read, its
+    writes when the last has been accepted into the write queue. The caller takes entries away as it likes.
+    """
+
+    def __init__(
+        self,
+        standard: DramStandard,
+        controller: ControllerConfig,
+        log_commands: bool = False,
+        log_latencies: bool = False,
+    ) -> None:
+        """Raises InputError if the controller asks for what the standard does not have."""
+        self.standard = standard
+        self.controller = controller
+        modelled = _modelled(standard, controller)
+        organisation = modelled.organisation
+        self._mapping = address_mapping(controller.mapping, organisation, standard.burst_bytes)
+        self._constants = _constants(modelled, controller, log_commands, log_latencies)
+        table = rule_table(modelled)
+        self._rules, self._first_rule = table.rules, table.first
+        self._constants[b.FAW_TICKS] = table.faw_ticks
+        sizes = b.state_sizes(
+            organisation.banks, organisation.units, organisation.stack_ids, controller.read_queue, controller.write_queue
+        )
+        self._offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._state = np.zeros(self._offsets[-1], dtype=np.int64)
+        self._organisation = organisation
+        self._waiting = np.zeros((64, b.BURST_FIELDS), dtype=np.int64)
+        self._written = 0  # rows of `_waiting` ever written: what a snapshot may still need
+        self._transactions = np.full((8, b.TRANSACTION_FIELDS), -1, dtype=np.int64)
+        self._completed = np.zeros((8, 2), dtype=np.int64)
+        self._commands = np.zeros((1024 if log_commands else 2, b.LOG_FIELDS), dtype=np.int64)
+        self._latencies = np.zeros(1024 if log_latencies else 1, dtype=np.int64)
+        self.completed: list[tuple[int, int]] = []
+        self._reset()
+
+    def _view(self, name: str) -> IntArray:
+        index = b.View._fields.index(name)
+        return self._state[self._offsets[index] : self._offsets[index + 1]]
+
+    def _reset(self) -> None:
+        scalars = self._view("scalars")
+        for index in (b.CAS_SLOT, b.ACTIVATING_SLOT, b.PAIR_TICK, b.OFFER_TICK):
+            scalars[index] = -1
+        scalars[b.NEXT_DUE] = b.NEVER
+        scalars[b.REFRESH_TICK] = self._constants[b.REFRESH_INTERVAL]
+        self._view("statistics")[b.READ_LATENCY_MIN] = b.NEVER
+        self._view("earliest")[-1] = b.NEVER
+        self._view("open_row")[:] = b.CLOSED
+        self._view("activations")[:] = -1
+        free = self._view("free_slots")
+        free[:] = np.arange(len(free))
+        scalars[b.FREE_LENGTH] = len(free)
+
+    @property
+    def now(self) -> int:
+        """The last tick that has been simulated."""
+        return int(self._view("scalars")[b.NOW])
+
+    @property
+    def idle(self) -> bool:
+        """Whether no burst waits, is queued or has its row open for it; data may still be on the bus."""
+        s = self._view("scalars")
+        queued = s[b.READ_LENGTH] + s[b.WRITE_LENGTH] + s[b.ACTIVE_LENGTH]
+        return bool(queued == 0 and s[b.WAITING_HEAD] == s[b.WAITING_TAIL] and s[b.ACTIVATING_SLOT] < 0)
+
+    @property
+    def idle_tick(self) -> int | None:
+        """The tick in which the last data beat leaves the bus; None while bursts are still waiting."""
+        return int(self._view("scalars")[b.LAST_DATA]) if self.idle else None
+
+    def add(self, addresses: IntArray, is_write: BoolArray | bool, transaction: int, arrival_tick: int) -> None:
+        """Append bursts (byte addresses within the channel) of a transaction behind those already waiting.
+
+        They arrive at the end of `arrival_tick`, which is not before the ticks simulated nor before earlier arrivals.
+        A transaction may be added in parts as long as it is not complete; its number is not negative. Raises
+        InputError for addresses beyond the capacity or not a multiple of the burst.
+        """
+        addresses = np.ascontiguousarray(addresses, dtype=np.int64)
+        if not len(addresses):
+            raise InputError("a transaction without bursts", f"transaction {transaction}")
+        self._check_addresses(addresses)
+        scalars = self._view("scalars")
+        head, tail = int(scalars[b.WAITING_HEAD]), int(scalars[b.WAITING_TAIL])
+        before = int(self._waiting[tail - 1, b.BURST_ARRIVAL]) if tail > head else 0
+        if arrival_tick < max(self.now, before):
+            raise InputError("arrives in the past", f"transaction {transaction}", arrival_tick, f"{self.now} or later")
+        if tail != self._written or tail + len(addresses) > len(self._waiting):
+            self._move_waiting(head, tail, len(addresses))
+            head, tail = 0, tail - head
+        new = self._waiting[tail : tail + len(addresses)]
+        new[:, b.LINE] = addresses // self.standard.burst_bytes
+        new[:, b.BURST_BANK], new[:, b.BURST_ROW], new[:, b.BURST_COLUMN] = self._mapping.decode(addresses)
+        new[:, b.BURST_WRITE] = is_write
+        new[:, b.BURST_TRANSACTION] = self._open_transaction(transaction, len(addresses))
+        new[:, b.BURST_ARRIVAL] = arrival_tick
+        scalars[b.WAITING_TAIL] = self._written = tail + len(addresses)
+        if self._constants[b.LOG_LATENCIES]:
+            self._latencies = _grown(self._latencies, int(scalars[b.REQUESTS]) + self._queued() + len(new))
+
+    def _queued(self) -> int:
+        s = self._view("scalars")
+        return int(s[b.WAITING_TAIL] - s[b.WAITING_HEAD])
+
+    def _check_addresses(self, addresses: IntArray) -> None:
+        burst, capacity = self.standard.burst_bytes, self.standard.capacity_bytes
+        outside = (addresses < 0) | (addresses >= capacity)
+        if outside.any():
+            got = hex(int(addresses[int(outside.argmax())]))
+            raise InputError("address beyond the channel's capacity", "address", got, f"below {hex(capacity)}")
+        unaligned = addresses % burst != 0
+        if unaligned.any():
+            got = hex(int(addresses[int(unaligned.argmax())]))
+            raise InputError("address is not a multiple of the burst", "address", got, f"multiples of {burst} bytes")
+
+    def _move_waiting(self, head: int, tail: int, more: int) -> None:
+        """Put the waiting bursts into a new array; snapshots keep the old one."""
+        waiting = np.zeros((2 * (tail - head + more) + 64, b.BURST_FIELDS), dtype=np.int64)
+        waiting[: tail - head] = self._waiting[head:tail]
+        scalars = self._view("scalars")
+        scalars[b.WAITING_HEAD], scalars[b.WAITING_TAIL] = 0, tail - head
+        self._waiting = waiting
+
+    def _open_transaction(self, transaction: int, bursts: int) -> int:
+        if transaction < 0:
+            raise InputError("a transaction's number is negative", "transaction", transaction, "0 or more")
+        t = self._transactions
+        known = np.flatnonzero(t[:, b.TRANSACTION_ID] == transaction)
+        if len(known) and t[known[0], b.REMAINING] > 0:
+            t[known[0], b.REMAINING] += bursts
+            return int(known[0])
+        free = np.flatnonzero(t[:, b.TRANSACTION_ID] < 0)
+        if not len(free):
+            free = np.array([len(t)])
+            more = np.full((2 * len(t), b.TRANSACTION_FIELDS), -1, dtype=np.int64)
+            more[: len(t)] = t
+            self._transactions = t = more
+        scalars = self._view("scalars")
+        t[free[0]] = transaction, bursts, 0, scalars[b.ADDED_TRANSACTIONS]
+        scalars[b.ADDED_TRANSACTIONS] += 1
+        return int(free[0])
+
+    def run(self, until_tick: int, stop_at_completion: bool = False) -> int:
+        """Advance up to and including `until_tick`, or to the tick in which a transaction became complete."""
+        return self._advance(until_tick, RUN_TO_COMPLETION if stop_at_completion else RUN)
+
+    def run_until_idle(self) -> int:
+        """Advance until every burst has been served and its data has left the bus."""
+        return self._advance(_FOREVER, RUN_TO_IDLE)
+
+    def _advance(self, until_tick: int, mode: int) -> int:
+        if len(self._completed) < len(self._transactions):
+            self._completed = np.zeros((len(self._transactions), 2), dtype=np.int64)
+        while True:
+            status = advance(
+                self._state,
+                self._offsets,
+                self._constants,
+                self._rules,
+                self._first_rule,
+                self._waiting,
+                self._transactions,
+                self._completed,
+                self._commands,
+                self._latencies,
+                until_tick,
+                mode,
+            )
+            if status != LOG_FULL:
+                break
+            self._commands = _grown(self._commands, 2 * len(self._commands))
+        scalars = self._view("scalars")
+        for transaction, tick in self._completed[: scalars[b.COMPLETED]].tolist():
+            self.completed.append((transaction, tick))
+        scalars[b.COMPLETED] = 0
+        if status == REFRESH_OVERDUE:
+            raise InputError("refreshes come faster than they can be done", f"{self.standard.name}: nREFI")
+        return int(scalars[b.NOW])
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of the state, to be given back to `restore`."""
+        return Snapshot(self._state.copy(), self._transactions.copy(), self._waiting, tuple(self.completed))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take a state back that `snapshot` of this channel returned; it can be taken back again and again."""
+        if snapshot.waiting is not self._waiting:
+            self._waiting = snapshot.waiting
+            self._written = len(snapshot.waiting)
+        self._state[:] = snapshot.state
+        self._transactions = snapshot.transactions.copy()
+        self.completed[:] = snapshot.completed
+
+    @property
+    def statistics(self) -> ChannelStatistics:
+        """Counts since the channel was made."""
+        values = self._view("statistics").tolist()
+        names = [field.name for field in fields(ChannelStatistics)][:-1]
+        counts = dict(zip((command.name for command in DramCommand), values[b.COMMAND_COUNTS :], strict=True))
+        numbers: dict[str, Any] = dict(zip(names, values, strict=False))
+        if numbers["read_latency_min"] == b.NEVER:
+            numbers["read_latency_min"] = 0
+        return ChannelStatistics(**numbers, commands=counts)
+
+    @property
+    def latencies(self) -> IntArray:
+        """Latency of every read so far in ticks, in the order of their data, if logged."""
+        return self._latencies[: self._view("scalars")[b.LATENCIES]]
+
+    @property
+    def commands(self) -> NDArray[np.void]:
+        """Every command so far as `COMMAND_RECORD`s, if logged."""
+        log = self._commands[: self._view("scalars")[b.COMMANDS]]
+        organisation = self._organisation
+        records = np.full(len(log), -1, dtype=COMMAND_RECORD)
+        for name, column in (("tick", b.LOG_TICK), ("command", b.LOG_COMMAND), ("row", b.LOG_ROW)):
+            records[name] = log[:, column]
+        records["column"], records["request"] = log[:, b.LOG_COLUMN], log[:, b.LOG_REQUEST]
+        bank = log[:, b.LOG_BANK]
+        records["unit"] = bank // organisation.banks_per_unit
+        to_bank = ~np.isin(log[:, b.LOG_COMMAND], (DramCommand.PREAB, DramCommand.REFAB))
+        groups, banks = organisation.bank_groups, organisation.banks_per_group
+        for name, number in (
+            ("stack_id", bank % organisation.banks_per_unit // (groups * banks)),
+            ("group", bank // banks % groups),
+            ("bank", bank % banks),
+        ):
+            records[name][to_bank] = number[to_bank]
+        return records
+
+
+def _grown(array: IntArray, least: int) -> IntArray:
+    if least <= len(array):
+        return array
+    grown = np.zeros((2 * least, *array.shape[1:]), dtype=np.int64)
+    grown[: len(array)] = array
+    return grown
+
+
+def _modelled(standard: DramStandard, controller: ControllerConfig) -> DramStandard:
+    family = standard.rules
+    if controller.refresh == "per_bank" and not family.per_bank_refresh:
+        raise InputError("has no per-bank refresh", standard.name, controller.refresh, "all_bank, none")
+    if controller.data_clock_always_on and not family.split_activate:
+        raise InputError("has no data clock that stops", standard.name, "data_clock_always_on", "LPDDR5")
+    if controller.pseudo_channels is None:
+        return standard
+    units = standard.organisation.units
+    if family.units != "pseudo_channels" or not 1 <= controller.pseudo_channels <= units:
+        allowed = f"1 to {units}" if family.units == "pseudo_channels" else "HBM2, HBM3"
+        raise InputError("no such number of pseudo-channels", standard.name, controller.pseudo_channels, allowed)
+    return standard.with_units(controller.pseudo_channels)
+
+
+def _constants(standard: DramStandard, controller: ControllerConfig, log_commands: bool, log_latencies: bool) -> IntArray:
+    t, family, organisation = standard.timings, standard.rules, standard.organisation
+    ticks = family.ticks_per_clock
+    interval = t["nREFIpb"] if controller.refresh == "per_bank" else t["nREFI"]
+    high = Fraction(str(controller.write_high)) * controller.write_queue
+    low = Fraction(str(controller.write_low)) * controller.write_queue
+    values = {
+        b.BANKS: organisation.banks,
+        b.UNITS: organisation.units,
+        b.BANKS_PER_UNIT: organisation.banks_per_unit,
+        b.BANKS_PER_STACK: organisation.bank_groups * organisation.banks_per_group,
+        b.BANKS_PER_GROUP: organisation.banks_per_group,
+        b.READ_LATENCY: standard.read_latency_ticks,
+        b.WRITE_LATENCY: standard.write_latency_ticks,
+        b.DUAL_BUS: family.dual_command_bus,
+        b.SPLIT_ACTIVATE: family.split_activate,
+        b.HALF_CLOCK: family.half_clock_precharge,
+        b.ACTIVATE_TICKS: family.activate_ticks,
+        b.ACTIVATE_DEADLINE: t.get("nAAD", 0),
+        b.CLOCK_TAIL_READ: t["nCL"] + t["nBL"] + t.get("nWCKPST", 0),
+        b.CLOCK_TAIL_WRITE: t["nCWL"] + t["nBL"] + t.get("nWCKPST", 0),
+        b.CLOCK_ALWAYS_ON: controller.data_clock_always_on or not family.split_activate,
+        b.READ_QUEUE: controller.read_queue,
+        b.WRITE_QUEUE: controller.write_queue,
+        b.WRITE_HIGH: int(high),
+        b.WRITE_LOW: -int(-low // 1),
+        b.OFFERS: controller.offers_per_cycle,
+        b.ROW_HITS_FIRST: controller.scheduler == "FRFCFSRowHit",
+        b.ROW_CAP: controller.row_cap if controller.row_policy == "closed" else 0,
+        b.REFRESH_POLICY: _REFRESH[controller.refresh],
+        b.REFRESH_INTERVAL: interval * ticks,
+        b.REFRESH_TOGETHER: family.refreshes_units_together,
+        b.REFRESH_SET_WAIT: t.get("nRFCpb", 0) * ticks,
+        b.LOG_COMMANDS: log_commands,
+        b.LOG_LATENCIES: log_latencies,
+    }
+    constants = np.zeros(b.CONSTANTS, dtype=np.int64)
+    for index, value in values.items():
+        constants[index] = value
+    return constants
