@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import IO, Any, Generic, Self, TypeVar
 
 import rtl_models
@@ -84,20 +84,23 @@ class Journal(Generic[Key, Value]):
         return done
 
 
-def run_identity(parts: Iterable[str]) -> str:
-    """Return a name for a run of these parts (trace, configuration, hardware, ...) with the programs as they are."""
+def run_identity(parts: Iterable[str], packages: tuple[ModuleType, ...] = (rtl_models, tlm, workloads)) -> str:
+    """Return a name for a run of these parts (trace, configuration, hardware, ...) with the programs as they are.
+
+    `packages` are those whose programs decide the outcome.
+    """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\0")
-    digest.update(_programs())
+    digest.update(_programs(packages))
     return digest.hexdigest()[:32]
 
 
 @cache
-def _programs() -> bytes:
-    """Digest of every source file and table of the project."""
+def _programs(packages: tuple[ModuleType, ...]) -> bytes:
+    """Digest of every source file and table of some packages."""
     digest = hashlib.sha256()
-    for package in (rtl_models, tlm, workloads):
+    for package in packages:
         for folder in package.__path__:
             for path in sorted(Path(folder).rglob("*")):
                 if path.suffix in (".py", ".yaml"):

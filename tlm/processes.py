@@ -31,11 +31,15 @@ class Died:
 
 @dataclass(frozen=True)
 class Pool:
-    """How many processes there are, and what each does before its first task."""
+    """How many processes there are, and what each does before its first task.
+
+    When a run ends early, the tasks under way are waited for, or with `terminate` ended.
+    """
 
     processes: int
     start: Callable[..., None]
     arguments: tuple[Any, ...] = ()
+    terminate: bool = False
 
     def run(
         self, tasks: Sequence[Task], work: Callable[[Task], Result]
@@ -86,6 +90,11 @@ class Pool:
                     for future in done:
                         result = future.result()
                         yield running.pop(future)[1], result
+            except BaseException:
+                if self.terminate:
+                    for child in multiprocessing.active_children():
+                        child.terminate()
+                raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
