@@ -89,7 +89,6 @@ def family_rules(family_name: str, family: Family) -> list[Rule]:
         rules.append(Rule("unit", (C.PRE, C.PREAB), (C.PRE, C.PREAB), ("nPPD",)))
     if "nCCDR" in family.timings:
         rules.append(Rule("other_stack_ids", _READS, (C.RD,), ("nCCDR",)))
-        rules.append(Rule("other_stack_ids", _WRITES, (C.WR,), ("nCCDR",)))
     if family.per_bank_refresh:
         rules += _per_bank_refresh(family_name)
     return rules

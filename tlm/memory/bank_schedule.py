@@ -66,10 +66,10 @@ def _first_active(v: View, tick: int) -> tuple[int, int]:
     for i in range(v.scalars[ACTIVE_LENGTH]):
         slot = v.active_slots[i]
         command = WR if v.slot_write[slot] == WRITE_SIDE else RD
-        legal = max(tick, v.earliest[command * v.constants[BANKS] + v.slot_bank[slot]])
+        legal = _column_slot(v, max(tick, v.earliest[command * v.constants[BANKS] + v.slot_bank[slot]]))
         if legal < best or (legal == best and v.slot_arrival[slot] < arrival):
             best, index, arrival = legal, i, v.slot_arrival[slot]
-    return (best if best == NEVER else _column_slot(v, best)), index
+    return best, index
 
 
 @njit(nogil=True, cache=True)
