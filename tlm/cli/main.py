@@ -31,6 +31,7 @@ COMMANDS = {
     "cosim": LazyCommand("tlm.cli.cosim:cosim", "Compare reference, MyHDL and Verilated tiles of a trace."),
     "verify": LazyCommand("tlm.cli.verify:verify", "Compare the models with reference results."),
     "dram": LazyCommand("tlm.cli.dram:dram", "Replay DRAM requests, record a training step's, list the standards."),
+    "gpu": LazyCommand("tlm.cli.gpu:gpu", "Estimate a training step on a GPU; check the estimate."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
     "config": LazyCommand("tlm.cli.config:config", "Show configurations."),
 }
