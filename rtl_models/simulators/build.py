@@ -25,7 +25,7 @@ from rtl_models.units import Unit
 VERILATOR_FLAGS = ("-O3", "--x-assign", "unique", "--x-initial", "unique", "--noassert", "-Wno-WIDTH")
 # C++17 for Verilator 5's headers; no-gnu-unique, or two models of one process share their static variables
 COMPILER_FLAGS = ("-std=c++17", "-fPIC", "-fno-gnu-unique", "-w", "-DVL_USER_FINISH", "-DVM_COVERAGE=0", "-DVM_SC=0")
-BATCH_OPTIMISATION = "-O2"
+BATCH_OPTIMISATION = "-O1"  # half as long to build as -O2; a row then runs 3 to 15 % faster, a backward unit 4 % slower
 OTHER_OPTIMISATION = "-O0"  # waveforms, the run-time library and Verilator's cold code: what counts is a short build
 RUNTIME = ("verilated", "verilated_vcd_c", "verilated_threads")
 RUNTIME_OBJECT = "runtime.o"

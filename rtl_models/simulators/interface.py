@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from rtl_models.errors import InputError
-from rtl_models.units import Response, Stimulus, Stream, Unit
+from rtl_models.units import Response, Stimulus, Stream, Unit, Words
 
 RESET_CYCLES = 2
 DRAIN_CYCLES = 32
@@ -50,12 +50,15 @@ def check_stimuli(unit: Unit, stimuli: Sequence[Stimulus], vcd: Path | None) -> 
     """Raise InputError unless every stimulus has the unit's streams, fields and word counts."""
     if vcd is not None and len(stimuli) != 1:
         raise InputError("number of stimuli with a waveform", unit.name, len(stimuli), "1")
+    inputs, outputs = {s.name for s in unit.inputs}, {s.name for s in unit.outputs}
+    words = [(s, {f.name: -(-f.width_bits // 64) for f in s.fields}) for s in unit.inputs]
     for number, stimulus in enumerate(stimuli):
-        where = f"{unit.name}, stimulus {number}"
-        _check_names(where, "input streams", stimulus.beats, [s.name for s in unit.inputs])
-        _check_names(where, "output streams", stimulus.outputs, [s.name for s in unit.outputs])
-        for stream in unit.inputs:
-            _check_payload(where, stream, stimulus)
+        if stimulus.beats.keys() != inputs or stimulus.outputs.keys() != outputs:
+            where = f"{unit.name}, stimulus {number}"
+            _check_names(where, "input streams", stimulus.beats, [s.name for s in unit.inputs])
+            _check_names(where, "output streams", stimulus.outputs, [s.name for s in unit.outputs])
+        for stream, widths in words:
+            _check_payload(unit, number, stream, widths, stimulus.beats[stream.name])
 
 
 def _check_names(where: str, what: str, got: Collection[str], allowed: list[str]) -> None:
@@ -63,20 +66,16 @@ def _check_names(where: str, what: str, got: Collection[str], allowed: list[str]
         raise InputError(what, where, sorted(got), ", ".join(allowed))
 
 
-def _check_payload(where: str, stream: Stream, stimulus: Stimulus) -> None:
-    fields = stimulus.beats[stream.name]
-    _check_names(where, f"fields of {stream.name}", fields, [f.name for f in stream.fields])
+def _check_payload(unit: Unit, number: int, stream: Stream, widths: dict[str, int], fields: dict[str, Words]) -> None:
+    where = f"{unit.name}, stimulus {number}"
+    if fields.keys() != widths.keys():
+        _check_names(where, f"fields of {stream.name}", fields, list(widths))
     beats = len(fields[stream.fields[0].name])
-    for field in stream.fields:
-        payload = fields[field.name]
-        shape = (beats, -(-field.width_bits // 64))
-        if payload.shape != shape or payload.dtype != np.uint64:
-            raise InputError(
-                f"payload of {stream.name}.{field.name}",
-                where,
-                f"{payload.dtype}{list(payload.shape)}",
-                f"uint64{list(shape)}",
-            )
+    for name, words in widths.items():
+        payload = fields[name]
+        if payload.shape != (beats, words) or payload.dtype != np.uint64:
+            got = f"{payload.dtype}{list(payload.shape)}"
+            raise InputError(f"payload of {stream.name}.{name}", where, got, f"uint64{[beats, words]}")
 
 
 def hang_report(cycle: int, waiting: Sequence[tuple[str, int, int]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,10 @@ class VerilatorSimulator:
         return [
             Response(
                 payloads={p.stream.name: p.payload(n) for p in packed[len(unit.inputs) :]},
-                transfers={p.stream.name: p.transfers[p.beats(n)] for p in packed},
-                cycles_total=int(cycles_total[n]),
+                transfers={p.stream.name: p.transfers[p.beats[n]] for p in packed},
+                cycles_total=cycles,
             )
-            for n in range(len(stimuli))
+            for n, cycles in enumerate(cycles_total.tolist())
         ]
 
 
@@ -95,6 +96,9 @@ class _PackedStream:
         beats = [len(s.beats[name][first]) if is_input else s.outputs[name] for s in stimuli]
         patterns = [(s.valid if is_input else s.ready).get(name) for s in stimuli]
         self.beat_offsets = _offsets(beats)
+        offsets = self.beat_offsets.tolist()
+        self.beats = [slice(*ends) for ends in itertools.pairwise(offsets)]
+        """Of each stimulus."""
         self.pattern_offsets = _offsets([0 if p is None else len(p) for p in patterns])
         flags = [np.asarray(p, np.uint8) for p in patterns if p is not None]
         self.pattern = np.concatenate(flags) if flags else np.zeros(0, np.uint8)
@@ -117,11 +121,8 @@ class _PackedStream:
             self.transfers.ctypes.data,
         )
 
-    def beats(self, stimulus: int) -> slice:
-        return slice(int(self.beat_offsets[stimulus]), int(self.beat_offsets[stimulus + 1]))
-
     def payload(self, stimulus: int) -> dict[str, NDArray[np.uint64]]:
-        beats = self.beats(stimulus)
+        beats = self.beats[stimulus]
         return {f.name: words[beats] for f, words in zip(self.stream.fields, self.fields, strict=True)}
 
 
@@ -140,7 +141,7 @@ def _load(library: Path) -> tuple[Any, Any]:
 
 def _raise_for(verdict: NDArray[np.int64], unit: Unit, packed: list[_PackedStream]) -> None:
     outcome, stimulus, cycle, stream = (int(v) for v in verdict[:4])
-    expected = [0 if outcome == 0 else p.beats(stimulus).stop - p.beats(stimulus).start for p in packed]
+    expected = [0 if outcome == 0 else p.beats[stimulus].stop - p.beats[stimulus].start for p in packed]
     where = f"stimulus {stimulus}: "
     if outcome == HUNG:
         done = [int(v) for v in verdict[4:]]
