@@ -80,13 +80,20 @@ def _rows() -> list[SynthesisPoint]:
     rows += [replace(ROW, value_format=value, sum_format=total) for value, total in FORMAT_PAIRS]
     rows += [replace(ROW, lanes=lanes, tree_registers=True) for lanes in (1, 4)]
     rows += [replace(ROW, adder_latency_cycles=4), replace(ROW, build_latency_cycles=4)]
+    # everything at once and larger, which no fit may use: it tells how far the others reach
+    rows += [replace(ROW, lanes=8, build_latency_cycles=2, adder_latency_cycles=4, tree_registers=True)]
     return [SynthesisPoint("lut_row", _geometry(row), lut_row_unit(row)) for row in rows]
 
 
 def _backward() -> list[SynthesisPoint]:
-    """Lanes, channel tile, items in flight, latency and formats, each alone around the smallest unit that has them."""
+    """Lanes, channel tile, items in flight, latency and formats around the smallest unit that has them.
+
+    Lanes and channels together as well: every lane selects from all channels.
+    """
     units = [replace(BACKWARD, lanes=lanes) for lanes in (1, 2, 4)]
     units += [replace(BACKWARD, channel_tile=channels) for channels in (8, 16)]
+    units += [replace(BACKWARD, lanes=lanes, channel_tile=16) for lanes in (2, 4)]
+    units += [replace(BACKWARD, lanes=4, channel_tile=32, items_in_flight=4, adder_latency_cycles=4)]  # for no fit
     units += [replace(BACKWARD, items_in_flight=items) for items in (1, 4)]
     units += [replace(BACKWARD, adder_latency_cycles=4), replace(BACKWARD, value_format=BFLOAT16)]
     return [SynthesisPoint("backward_unit", _geometry(unit), backward_unit(unit)) for unit in units]
