@@ -119,7 +119,7 @@ def test_a_configuration_is_frozen() -> None:
         (
             "dram.chanels=4",
             "h2learn: dram.chanels: unknown key, got 'chanels', "
-            "allowed: channels, channel_bytes_per_us, latency_ps, interleave_bytes",
+            "allowed: model, standard, controller, channels, interleave_bytes, channel_bytes_per_us, latency_ps",
         ),
         ("lut.k=9", "h2learn: lut.k: wrong value, got 9, allowed: less than or equal to 8"),
         ("lut.k=0", "h2learn: lut.k: wrong value, got 0, allowed: greater than or equal to 1"),

@@ -11,13 +11,13 @@ from tlm.engines.hardware import ChipHardware
 from tlm.engines.neuron import Host, NeuronUnit
 from tlm.engines.optimiser import OptimiserUnit
 from tlm.engines.weight_update import WeightUpdateEngine
+from tlm.dram_model import build_dram
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.socket import Observer
 from tlm.kernel.time import Clock
 from tlm.memory.buffer import BufferPorts
 from tlm.memory.dma import BufferPath, Dma, PostedWrites
-from tlm.memory.dram import Dram, DramTiming
 from tlm.schedule.geometry import micro_batches
 from tlm.schedule.placement import BUFFER_OF_STREAM, place
 from tlm.schedule.step_counts import StepCounts
@@ -55,9 +55,7 @@ class Accelerator(Module):
         self.clock = Clock(config.clock_period_ps)
         batches = micro_batches(trace.batch, config.arithmetic.micro_batch)
         self.placement = place(trace.network, trace.batch, config)
-        dram = config.dram
-        timing = DramTiming(dram.channels, dram.channel_bytes_per_us, dram.latency_ps, dram.interleave_bytes)
-        self.dram = Dram("dram", self, timing, max(1, self.placement.dram_bytes))
+        self.dram = build_dram("dram", self, config.dram, self.placement.dram_bytes)
         dma = config.dma
         self.ports = {
             buffer: BufferPorts(buffer, self, self.clock, getattr(config.buffer_ports, buffer).bytes_per_cycle)
@@ -85,6 +83,7 @@ class Accelerator(Module):
             dma=self.dma,
             writes=PostedWrites("writes", self, self.dma["writes"], dma.chunk_bytes * dma.outstanding),
             ports=self.ports,
+            dram=self.dram,
             counts=counts,
             hardware=hardware,
         )

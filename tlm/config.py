@@ -125,12 +125,18 @@ class BufferPortsConfig(_Table):
 
 
 class DramConfig(_Table):
-    """DRAM as latency and bandwidth: `channels` channels interleaved every `interleave_bytes`."""
+    """DRAM of `channels` channels interleaved every `interleave_bytes`.
 
+    `banked`: each a channel of `standard` behind a controller; `flat`: latency and bandwidth only.
+    """
+
+    model: Literal["banked", "flat"] = "banked"
+    standard: str = "HBM2"
+    controller: str = "mop4clxor"
     channels: Positive = 8
+    interleave_bytes: Positive = 256
     channel_bytes_per_us: Positive = 32_000
     latency_ps: NotNegative = 30_000
-    interleave_bytes: Positive = 256
 
 
 class DmaConfig(_Table):

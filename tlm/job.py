@@ -17,6 +17,7 @@ from rtl_models.simulators import simulator_by_name
 from tlm.config import Config, load_config
 from tlm.cosim import config_for_trace, cosimulate
 from tlm.cosim.builds import built_meanwhile
+from tlm.dram_model import check_dram
 from tlm.report.plots import write_plots
 from tlm.report.result import build_result, write_json
 from tlm.report.timeline import timeline
@@ -91,7 +92,7 @@ def _network(job: Job) -> Network | None:
         network = load_network(job.target)
         config = load_config(job.config or "h2learn", job.overrides)
         _settings(job, network, config).check()
-        place(network, job.batch, config)
+        check_dram(config.dram, place(network, job.batch, config).dram_bytes)
         return network
     if not Path(job.target).exists():
         allowed = f"{', '.join(list_networks())}, a network file (.yaml) or a trace file"

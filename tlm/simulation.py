@@ -14,6 +14,7 @@ from tlm.kernel.account import EngineAccount, Interval, State
 from tlm.kernel.payload import Command
 from tlm.kernel.recorder import TransactionRecorder
 from tlm.kernel.simulation import Simulation
+from tlm.memory.dram import ChannelUse
 from tlm.schedule.placement import Placement
 from tlm.schedule.step_counts import StepCounts
 from tlm.trace_config import check_same_arithmetic
@@ -68,7 +69,12 @@ class SimulationResult:
     transfers: list[DramTransfer]
     dram_read_bytes: dict[str, int]
     dram_written_bytes: dict[str, int]
+    dram_burst_read_bytes: dict[str, int]
+    """Bytes of the bursts that reads touched; `dram_burst_written_bytes` likewise."""
+    dram_burst_written_bytes: dict[str, int]
+    dram_peak_bytes_per_us: float
     dram_busy_ps: list[int]
+    dram_channels: list[ChannelUse]
     work: dict[str, int]
     operations: dict[tuple[str, int], int]
     """Synaptic operations by engine and layer: a look-up stands for k of them, a multiply-accumulate for one."""
@@ -131,6 +137,8 @@ def _result(
     chip: Accelerator, time_ps: int, intervals: dict[str, list[Interval]], transfers: list[DramTransfer]
 ) -> SimulationResult:
     counted = chip.dram.bytes_by_stream
+    moved = chip.dram.burst_bytes_by_stream
+    channels = chip.dram.use()
     streams = sorted({stream for stream, _ in counted})
     return SimulationResult(
         time_ps=time_ps,
@@ -141,7 +149,11 @@ def _result(
         transfers=transfers,
         dram_read_bytes={stream: counted[stream, Command.READ] for stream in streams},
         dram_written_bytes={stream: counted[stream, Command.WRITE] for stream in streams},
-        dram_busy_ps=chip.dram.channel_busy_ps,
+        dram_burst_read_bytes={stream: moved[stream, Command.READ] for stream in streams},
+        dram_burst_written_bytes={stream: moved[stream, Command.WRITE] for stream in streams},
+        dram_peak_bytes_per_us=chip.dram.peak_bytes_per_us,
+        dram_channels=channels,
+        dram_busy_ps=[channel.busy_ps for channel in channels],
         work=_work(chip),
         operations=_operations(chip),
         buffer_ports={

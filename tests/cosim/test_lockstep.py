@@ -32,7 +32,7 @@ STARVING = (
     "buffer_ports.output={ports: 1, banks: 1, bank_width_bytes: 2}",
     "buffer_ports.backward_sums={ports: 1, banks: 1, bank_width_bytes: 2}",
     "dma={chunk_bytes: 48, outstanding: 2, width_bytes: 8, part_bytes: 1}",
-    "dram={channels: 2, channel_bytes_per_us: 777, latency_ps: 41111, interleave_bytes: 64}",
+    "dram={model: flat, channels: 2, channel_bytes_per_us: 777, latency_ps: 41111, interleave_bytes: 64}",
 )
 
 

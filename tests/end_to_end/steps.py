@@ -70,7 +70,7 @@ TINY = (
     "optimiser_unit={width: 4, latency_cycles: 5}",
     "transposition_unit={width: 16, latency_cycles: 2}",
     "dma={chunk_bytes: 48, outstanding: 2, width_bytes: 8, part_bytes: 48}",
-    "dram={channels: 2, channel_bytes_per_us: 3000, latency_ps: 7001, interleave_bytes: 16}",
+    "dram={model: flat, channels: 2, channel_bytes_per_us: 3000, latency_ps: 7001, interleave_bytes: 16}",
     "host.round_trip_ps=50000",
     "buffers={output_bytes: 1024, backward_sums_bytes: 1024}",
 )

@@ -148,6 +148,34 @@ def test_the_result_does_not_depend_on_the_hash_seed() -> None:
     assert len(seen) == 1
 
 
+BANKED = ("dram={model: banked, channels: 2, interleave_bytes: 64}",)
+
+
+@pytest.mark.parametrize("step", [("direct", "conv", 9), ("spikes", "conv", 9)])
+@pytest.mark.parametrize("names", [(), BUFFERS], ids=["large", "small"])
+def test_a_step_with_banked_dram(step: tuple[str, str, int], names: tuple[str, ...]) -> None:
+    overrides = small_buffers(step, *names, overrides=BANKED)
+    result = run(step, *overrides)
+    assert_accounts_add_up(result)
+    assert_bytes(step, result, *overrides)
+    assert run(step, *overrides) == result
+    for stream, size in result.dram_read_bytes.items():
+        assert size <= result.dram_burst_read_bytes[stream]
+    columns = sum(c.commands["RD"] + c.commands["WR"] for c in result.dram_channels)
+    assert sum(c.row_hits + c.row_misses + c.row_conflicts for c in result.dram_channels) == columns
+    moved = sum(result.dram_burst_read_bytes.values()) + sum(result.dram_burst_written_bytes.values())
+    assert 0.5 * moved < columns * 32 <= moved  # neighbours share bursts: some writes meet in a queue
+
+
+def test_a_step_ends_with_its_last_posted_write() -> None:
+    """What the optimiser writes last is on the bus before the step is over."""
+    result = run(SMALL, *BANKED)
+    accepted_ps = max(transfer.end_ps for transfer in result.transfers)
+    assert accepted_ps < result.time_ps
+    written = sum(result.dram_burst_written_bytes.values()) // 32
+    assert written // 2 <= sum(c.commands["WR"] for c in result.dram_channels) <= written
+
+
 def test_recording_transactions_changes_nothing(tmp_path: Path) -> None:
     plain = run(SMALL)
     recorded = simulate(make_trace(*SMALL), tiny_config(), tmp_path / "transactions.parquet")

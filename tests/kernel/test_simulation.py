@@ -272,3 +272,24 @@ def test_channel_outside_a_process_is_an_error() -> None:
     channel = TokenChannel("c", Simulation(), 1)
     with pytest.raises(ProcessError, match=r"^get on c \(level 0 of 1 tokens\): must be called from a process"):
         next(channel.get())
+
+
+def test_a_cancelled_event_never_happens_and_takes_no_time() -> None:
+    simulation = Simulation()
+    happened = []
+    timers = {delay_ps: simulation.timeout(delay_ps) for delay_ps in (5, 9, 3, 7, 8)}
+    for delay_ps, timer in timers.items():
+        timer.callbacks.append(lambda event, delay_ps=delay_ps: happened.append(delay_ps))
+    simulation.cancel(timers[9])
+    simulation.cancel(timers[5])
+    assert simulation.run() == 8
+    assert happened == [3, 7, 8]
+
+
+def test_only_what_is_to_happen_can_be_cancelled() -> None:
+    simulation = Simulation()
+    timer = simulation.timeout(1)
+    simulation.run()
+    for event in (timer, simulation.event()):
+        with pytest.raises(ElaborationError, match=r"^cancel: event is not in the queue, got '(Timeout|Event)'$"):
+            simulation.cancel(event)

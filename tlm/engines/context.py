@@ -16,6 +16,7 @@ from tlm.kernel.synchronize import Watermark
 from tlm.kernel.time import Clock
 from tlm.memory.buffer import BufferPorts
 from tlm.memory.dma import Descriptor, Dma, PostedWrites
+from tlm.memory.dram import Dram
 from tlm.schedule.geometry import MicroBatch
 from tlm.schedule.placement import Placement, activation_bits, input_bytes
 from tlm.schedule.staging import gradient_samples
@@ -212,6 +213,7 @@ class Context:
     dma: dict[str, Dma]
     writes: PostedWrites
     ports: dict[str, BufferPorts]
+    dram: Dram
     counts: StepCounts
     hardware: ChipHardware | None = None
     """Units that run as hardware, where the laws do not stand for them."""

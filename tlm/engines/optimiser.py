@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tlm.engines.context import Context
 from tlm.engines.pipeline_law import PipelineTiming
-from tlm.kernel.account import EngineAccount
+from tlm.kernel.account import EngineAccount, State
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.memory.buffer import Transfer
-from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
+from tlm.memory.dma import DRAM_READ, DRAM_WRITE, Descriptor, Prefetch
 from tlm.schedule.staging import STATE_BYTES, optimiser_piece
 
 
@@ -43,6 +43,8 @@ class OptimiserUnit(Module):
             self._state.release(0, 2 * (number + 1))
             yield from self._write(layer, first, count)
         yield from context.writes.flush()
+        with process.account.during(State.BLOCKED, DRAM_WRITE):
+            yield from context.dram.drain()
 
     def _traffic(self, count: int, duration_ps: int) -> Transfer:
         """State and gradients of `count` weights in, state and rounded weights out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heapify
 from math import inf
 from typing import SupportsIndex
 
@@ -79,6 +80,20 @@ class Simulation:
     def timeout(self, delay_ps: SupportsIndex) -> Timeout:
         """Return an event `delay_ps` from now; the account of a process that yields it does not change."""
         return self.env.timeout(delay_ps)
+
+    def cancel(self, event: Event) -> None:
+        """Take a triggered event that has not happened yet out of the queue: whoever waits for it waits for ever.
+
+        Raises ElaborationError if it is not in the queue.
+        """
+        queue = self.env._queue
+        for number, entry in enumerate(queue):
+            if entry[3] is event:
+                queue[number] = queue[-1]
+                queue.pop()
+                heapify(queue)
+                return
+        raise ElaborationError("event is not in the queue", "cancel", type(event).__name__)
 
     def event(self) -> Event:
         """Return an event that someone else triggers by ``succeed``."""

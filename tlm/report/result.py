@@ -40,7 +40,7 @@ def build_result(
         "engines": {name: _engine(time) for name, time in simulation.engines.items()},
         "streams": [_span(span) for span in simulation.spans],
         "work": simulation.work,
-        "dram": _dram(simulation, config),
+        "dram": _dram(simulation),
         "buffer_ports": {name: asdict(use) for name, use in simulation.buffer_ports.items()},
         "placement": _placement(simulation),
         "sparsity": [vars(trace.sparsity(layer)) for layer in range(len(trace.network.layers))],
@@ -105,15 +105,26 @@ def _span(span: Any) -> dict[str, Any]:
     }
 
 
-def _dram(simulation: SimulationResult, config: Config) -> dict[str, Any]:
+def _dram(simulation: SimulationResult) -> dict[str, Any]:
     total = sum(simulation.dram_read_bytes.values()) + sum(simulation.dram_written_bytes.values())
-    peak_bytes = config.dram.channels * config.dram.channel_bytes_per_us * simulation.time_ps / 1e6
+    peak_bytes = simulation.dram_peak_bytes_per_us * simulation.time_ps / 1e6
     return {
         "read_bytes": simulation.dram_read_bytes,
         "written_bytes": simulation.dram_written_bytes,
+        "burst_read_bytes": simulation.dram_burst_read_bytes,
+        "burst_written_bytes": simulation.dram_burst_written_bytes,
         "total_bytes": total,
         "share_of_peak": total / peak_bytes,
         "channel_busy_ps": simulation.dram_busy_ps,
+        "channels": [
+            {
+                "row_hits": channel.row_hits,
+                "row_misses": channel.row_misses,
+                "row_conflicts": channel.row_conflicts,
+                "commands": channel.commands,
+            }
+            for channel in simulation.dram_channels
+        ],
     }
 
 

@@ -1,4 +1,4 @@
-"""The DRAM: shares of the channels, closed forms of latency and bandwidth, counters, and addresses it lacks."""
+"""The flat DRAM: shares of the channels, closed forms of latency and bandwidth, counters, and addresses it lacks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 from tlm.kernel import Simulation, TransportError
 from tlm.kernel.payload import Command, Payload
 from tlm.kernel.socket import InitiatorSocket
-from tlm.memory.dram import Dram, DramTiming, bytes_by_channel
+from tlm.memory.dram import ChannelUse
+from tlm.memory.flat_dram import FlatDram, FlatTiming, bytes_by_channel
 
-TIMING = DramTiming(channels=4, channel_bytes_per_us=16_000, latency_ps=30_000, interleave_bytes=64)
+TIMING = FlatTiming(channels=4, channel_bytes_per_us=16_000, latency_ps=30_000, interleave_bytes=64)
 """Four channels of 16 GB/s: 64 bytes take 4,000 ps of one channel."""
 
 
 class Bench:
     """A DRAM of 1 MiB and processes that send it one transaction after another."""
 
-    def __init__(self, simulation: Simulation, timing: DramTiming = TIMING) -> None:
+    def __init__(self, simulation: Simulation, timing: FlatTiming = TIMING) -> None:
         self.simulation = simulation
-        self.dram = Dram("dram", simulation, timing, 2**20)
+        self.dram = FlatDram("dram", simulation, timing, 2**20)
         self.ends: list[int] = []
         self._initiators = 0
 
@@ -48,17 +49,17 @@ def bench(simulation: Simulation) -> Bench:
     return Bench(simulation)
 
 
-timings = st.builds(DramTiming, st.integers(1, 5), st.just(1), st.just(0), st.integers(1, 9))
+timings = st.builds(FlatTiming, st.integers(1, 5), st.just(1), st.just(0), st.integers(1, 9))
 
 
 @given(st.integers(0, 200), st.integers(1, 200), timings)
-def test_every_byte_is_on_the_channel_of_its_block(address: int, length: int, timing: DramTiming) -> None:
+def test_every_byte_is_on_the_channel_of_its_block(address: int, length: int, timing: FlatTiming) -> None:
     owners = Counter(byte // timing.interleave_bytes % timing.channels for byte in range(address, address + length))
     assert bytes_by_channel(address, length, timing) == [owners[channel] for channel in range(timing.channels)]
 
 
 def test_occupancy_is_rounded_up_to_whole_picoseconds() -> None:
-    timing = DramTiming(2, 3000, 0, 16)
+    timing = FlatTiming(2, 3000, 0, 16)
     assert [timing.occupancy_ps(length) for length in (1, 2, 3, 9)] == [334, 667, 1000, 3000]
     assert timing.peak_bytes_per_us == 6000
 
@@ -71,7 +72,7 @@ def test_one_access_takes_its_slot_and_the_latency(bench: Bench) -> None:
 def test_an_access_over_all_channels_ends_with_the_largest_share(bench: Bench) -> None:
     bench.send((0, 4 * 64 + 32))
     assert bench.simulation.run() == 6_000 + 30_000
-    assert bench.dram.channel_busy_ps == [6_000, 4_000, 4_000, 4_000]
+    assert bench.dram.use() == [ChannelUse(ps) for ps in [6_000, 4_000, 4_000, 4_000]]
 
 
 def test_accesses_queue_on_a_channel_and_their_latencies_overlap(bench: Bench) -> None:
@@ -104,7 +105,7 @@ def test_a_stream_of_large_accesses_reaches_the_peak_bandwidth(bench: Bench) -> 
     end_ps = bench.simulation.run()
     moved = 8 * 16 * 4096
     assert end_ps - 30_000 == moved * 10**6 // TIMING.peak_bytes_per_us
-    assert len(set(bench.dram.channel_busy_ps)) == 1
+    assert len({use.busy_ps for use in bench.dram.use()}) == 1
 
 
 def test_one_initiator_alone_pays_the_latency_every_time(bench: Bench) -> None:
@@ -128,3 +129,11 @@ def test_an_access_past_the_end_is_an_address_error_and_counts_nothing(bench: Be
     ):
         bench.simulation.run()
     assert bench.dram.bytes_by_stream["spikes", Command.READ] == 4
+
+
+def test_bytes_move_as_they_are_asked_for_and_nothing_is_left_to_drain(bench: Bench) -> None:
+    bench.send((3, 70), command=Command.WRITE)
+    bench.simulation.run()
+    assert bench.dram.burst_bytes_by_stream == {("spikes", Command.WRITE): 70}
+    assert list(bench.dram.drain()) == []
+    assert bench.dram.peak_bytes_per_us == 64_000
