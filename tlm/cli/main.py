@@ -32,6 +32,8 @@ COMMANDS = {
     "verify": LazyCommand("tlm.cli.verify:verify", "Compare the models with reference results."),
     "dram": LazyCommand("tlm.cli.dram:dram", "Replay DRAM requests, record a training step's, list the standards."),
     "gpu": LazyCommand("tlm.cli.gpu:gpu", "Estimate a training step on a GPU; check the estimate."),
+    "area": LazyCommand("tlm.cli.area:area", "Show the transistors and the area of a configuration."),
+    "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
     "config": LazyCommand("tlm.cli.config:config", "Show configurations."),
 }

@@ -1,0 +1,1 @@
+"""Transistors and area of a configuration, component by component."""

@@ -1,0 +1,1 @@
+"""Energy of one simulated training step, by component and engine."""

@@ -1,0 +1,116 @@
+"""How often each operation happens in a training step: from the simulation's counts, and what follows from its plans.
+
+The simulation counts look-ups, multiply-accumulates, bytes through the buffers' ports and DRAM commands. Table builds,
+vector operations and rows of weights follow from the same jobs and the same counts of the trace, and are added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlm.config import Config
+from tlm.schedule.backward_items import is_union
+from tlm.schedule.geometry import MicroBatch, forward_work, is_direct, micro_batches, update_work
+from tlm.schedule.lut_jobs import LutPlan, ZeroTiles, plan_jobs
+from tlm.schedule.step_counts import StepCounts
+from tlm.schedule.zero_tiles import forward_zero_tiles, update_zero_tiles
+from tlm.simulation import SimulationResult
+from workloads.trace_file import Trace
+
+
+@dataclass(frozen=True)
+class LutActivity:
+    """One LUT engine: tables of k entries built, entries looked up, sums that went onto partial sums."""
+
+    tables: int
+    """Tables built, one an element: tiles x rows x lanes."""
+    look_ups: int
+    accumulations: int
+    """Sums of a tree that went onto a partial sum: look-ups / lanes."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """All operations of a training step. `synaptic_operations`: k for a look-up, 1 for a multiply-accumulate."""
+
+    forward: LutActivity
+    weight_update: LutActivity
+    backward_macs: int
+    backward_elements: int
+    """Non-zero gradients that met a work item; each takes a row of weights."""
+    neurons: int
+    """Updates of a neuron in one timestep; the gradient unit makes as many gradients."""
+    weights: int
+    """Weights that the optimiser updates."""
+    scaled_sums: int
+    """Sums over bytes that pass the weight gradient unit."""
+    transposed_bits: int
+    synaptic_operations: int
+
+
+def step_activity(trace: Trace, config: Config, result: SimulationResult, counts: StepCounts | None = None) -> Activity:
+    """Return what happened in `result`, the simulation of `trace` on `config`."""
+    counts = counts or StepCounts(trace)
+    batches = micro_batches(trace.batch, config.arithmetic.micro_batch)
+    forward = [plan for _, plan in _plans(trace, config, batches, update=False)]
+    update = list(_plans(trace, config, batches, update=True))
+    return Activity(
+        forward=_lut_activity(forward, "forward", config, result),
+        weight_update=_lut_activity([plan for _, plan in update], "weight_update", config, result),
+        backward_macs=result.work["backward_macs"],
+        backward_elements=_backward_elements(trace, config, batches, counts),
+        neurons=_neurons(trace),
+        weights=sum(layer.weights_count for layer in trace.network.layers),
+        scaled_sums=sum(_sums(plan) for layer, plan in update if is_direct(trace.network, layer)),
+        transposed_bits=sum(_transposed_bits(plan, config) for _, plan in update),
+        synaptic_operations=sum(result.operations.values()),
+    )
+
+
+def _plans(
+    trace: Trace, config: Config, batches: tuple[MicroBatch, ...], update: bool
+) -> Iterator[tuple[int, LutPlan]]:
+    """Yield the jobs of every layer and micro-batch of one LUT engine, as the engine plans them."""
+    engine = config.weight_update_engine if update else config.forward_engine
+    make_work, make_zero = (update_work, update_zero_tiles) if update else (forward_work, forward_zero_tiles)
+    for batch in batches:
+        for layer in range(len(trace.network.layers)):
+            work = make_work(trace.network, layer, batch.count, config.contract)
+            zero: ZeroTiles | None = None
+            if config.lut.skip_zero_tiles:
+                zero = make_zero(trace, layer, batch, config.contract)
+            yield layer, plan_jobs(work, engine, config.row_timing, zero)
+
+
+def _lut_activity(plans: list[LutPlan], name: str, config: Config, result: SimulationResult) -> LutActivity:
+    lanes, look_ups = config.lut.lanes, result.work[f"{name}_look_ups"]
+    rows = sum(len(job.tiles) * job.row_count for plan in plans for job in plan.jobs)
+    return LutActivity(tables=rows * lanes, look_ups=look_ups, accumulations=look_ups // lanes)
+
+
+def _sums(plan: LutPlan) -> int:
+    return sum(job.row_count * job.position_count for job in plan.jobs)
+
+
+def _transposed_bits(plan: LutPlan, config: Config) -> int:
+    bits_per_position = config.lut.k * config.lut.lanes
+    return sum(len(job.tiles) * job.position_count for job in plan.jobs) * bits_per_position
+
+
+def _neurons(trace: Trace) -> int:
+    per_sample = sum(layer.out_positions * layer.out_channels for layer in trace.network.layers[:-1])
+    return trace.timesteps * trace.batch * per_sample
+
+
+def _backward_elements(trace: Trace, config: Config, batches: tuple[MicroBatch, ...], counts: StepCounts) -> int:
+    total = 0
+    for batch in batches:
+        for layer in range(len(trace.network.layers) - 1):
+            for step in range(1 if is_union(trace, layer) else trace.timesteps):
+                items = counts.backward_items(layer, batch, step, config.backward_engine)
+                visited = (items.active > 0).sum(axis=-1)  # channel tiles with an item, by position
+                total += int(np.sum(items.gradients * visited))
+    return total

@@ -1,0 +1,1 @@
+"""What silicon and DRAM cost: one table of constants with sources, ranges that carry them through, scaling of nodes."""
