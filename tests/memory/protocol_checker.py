@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tests.memory.protocol_rules import ACCESSES, SCOPE_LEVELS, WRITES, Command, Place, Request, Rule, Standard
+from tests.memory.protocol_rules import (
+    ACCESSES,
+    PRECHARGES,
+    SCOPE_LEVELS,
+    WRITES,
+    Command,
+    Place,
+    Request,
+    Rule,
+    Standard,
+)
 
 REMEMBERED = 8
 """Commands kept per rule and place: four for the window of four, and those between two stacks."""
@@ -38,12 +48,14 @@ class Checker:
 
     standard: Standard
     requests: Sequence[Request]
+    idle_precharges: bool = False
     violations: list[Violation] = field(default_factory=list)
     history: list[Command] = field(default_factory=list)
     banks: dict[Place, Bank] = field(default_factory=lambda: defaultdict(Bank))
     served: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     bus_free: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     data_free: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    merged: list[int] = field(default_factory=lambda: [0, 0])
     wck_until: int = 0
     last_data_tick: int = 0
 
@@ -73,7 +85,9 @@ class Checker:
         self.history.append(command)
 
     def check_bus(self, command: Command) -> None:
-        """One command at a time on each bus, for as long as it takes."""
+        """One command at a time on each bus, for as long as it takes; only a PRE may start half a clock later."""
+        if (command.tick - 1) % self.standard.clock and command.kind not in PRECHARGES:
+            self.broken("half a clock", command)
         bus = self.standard.bus(command.kind)
         if command.tick < self.bus_free[bus]:
             self.broken(f"{bus} bus", command)
@@ -128,7 +142,7 @@ class Checker:
         bank.act_without_act2 = None
 
     def follow_pre(self, command: Command, bank: Bank) -> None:
-        if bank.row is None:
+        if bank.row is None and not self.idle_precharges:
             self.broken("PRE of a closed bank", command)
         self.close(command, bank)
 
@@ -171,7 +185,7 @@ class Checker:
             self.served[command.request] += 1
         latency = self.standard.write_latency if command.kind in WRITES else self.standard.read_latency
         self.check_wck(command, latency)
-        start = self.standard.last_tick(command) + latency
+        start = command.tick + latency
         if start < self.data_free[command.place[0]]:
             self.broken("data bus", command)
         self.data_free[command.place[0]] = start + self.standard.burst
@@ -188,10 +202,19 @@ class Checker:
             self.wck_until = max(self.wck_until, command.tick + latency + self.standard.burst + self.standard.wck_after)
 
     def finish(self, refresh: str) -> None:
-        """Each request served exactly once, and every due refresh given; `refresh` is all_bank, per_bank or none."""
-        for index in range(len(self.requests)):
-            if self.served[index] != 1:
+        """Each request served exactly once, and every due refresh given; `refresh` is all_bank, per_bank or none.
+
+        A burst written before need not go to the DRAM again while that write waits; `merged` counts reads and writes
+        of this kind.
+        """
+        written: set[Request] = set()
+        for index, request in enumerate(self.requests):
+            merged = self.served[index] == 0 and replace(request, is_write=True) in written
+            if self.served[index] != 1 and not merged:
                 self.broken("each request served exactly once", None, f"request {index}: {self.served[index]} times")
+            self.merged[request.is_write] += merged
+            if request.is_write:
+                written.add(request)
         if refresh == "all_bank":
             self.check_refreshes()
 
@@ -212,10 +235,17 @@ class Checker:
 
 
 def check(
-    standard: Standard, commands: Iterable[Command], requests: Sequence[Request], refresh: str = "all_bank"
+    standard: Standard,
+    commands: Iterable[Command],
+    requests: Sequence[Request],
+    refresh: str = "all_bank",
+    idle_precharges: bool = False,
 ) -> Checker:
-    """Check the whole log of one channel; the result's `violations` is empty if all is well."""
-    checker = Checker(standard, requests)
+    """Check the whole log of one channel; the result's `violations` is empty if all is well.
+
+    A PRE of a closed bank does nothing; it is a violation unless `idle_precharges` says that the policy may send it.
+    """
+    checker = Checker(standard, requests, idle_precharges)
     for command in commands:
         checker.take(command)
     checker.finish(refresh)

@@ -158,10 +158,11 @@ def rules(name: str, n: Mapping[str, int], clock: int) -> Iterable[Rule]:
         kind, short, long = accesses[0], n[f"nCCDS{suffix}"], n[f"nCCDL{suffix}"]
         if name == "HBM3":
             yield Rule(f"{kind}-{kind}, stack (nCCDS)", accesses, accesses, "stack", short)
-            yield Rule(f"{kind}-{kind}, other stack (nCCDR)", accesses, accesses, "other stack", n["nCCDR"])
         else:
             yield Rule(f"{kind}-{kind}, rank (nCCDS)", accesses, accesses, "rank", short)
         yield Rule(f"{kind}-{kind}, group (nCCDL)", accesses, accesses, "group", long)
+    if name == "HBM3":
+        yield Rule("RD-RD, other stack (nCCDR)", READS, READS, "other stack", n["nCCDR"])
     yield Rule("RD-WR", READS, WRITES, "rank", read_to_write)
     yield Rule("WR-RD, rank (nWTRS)", WRITES, READS, "rank", n["nCWL"] + burst + n["nWTRS"])
     yield Rule("WR-RD, group (nWTRL)", WRITES, READS, "group", n["nCWL"] + burst_in_group + n["nWTRL"])

@@ -116,6 +116,7 @@ def test_commands_hold_their_bus(name: str, act_ticks: int, pre_ticks: int, firs
     assert "row bus" not in broken(standard, [act, pre, Command(200 + pre_ticks, "PRE", other)])
     rule = next(rule for rule in standard.rules if rule.name == "ACT-RD (nRCD)")
     read = pair(standard, rule, "ACT", "RD", rule.ticks, BANK)[1].tick - 999
+    read += (read - 1) % standard.clock
     checker = check(standard, [act, Command(read, "RD", BANK, ROW, COLUMN, 0)], [READ], "none")
     assert checker.violations == []
     assert checker.last_data_tick == first_end
@@ -133,17 +134,17 @@ def test_row_and_column_commands_share_the_bus_but_in_hbm() -> None:
 
 def log(standard: Standard) -> list[Command]:
     """Return a log without fault: a read, and a write to another row of the same bank."""
-    act, access, pre = (Command(tick, kind, BANK, ROW) for tick, kind in ((1, "ACT"), (100, "RD"), (300, "PRE")))
+    act, access, pre = (Command(tick, kind, BANK, ROW) for tick, kind in ((1, "ACT"), (101, "RD"), (301, "PRE")))
     commands = [act, replace(access, column=COLUMN, request=0), pre]
     commands += [
-        Command(500, "ACT", BANK, ROW + 1),
-        Command(600, "WR", BANK, ROW + 1, COLUMN, 1),
-        Command(900, "PREab", BANK[:1]),
-        Command(1200, "REFab", BANK[:1]),
+        Command(501, "ACT", BANK, ROW + 1),
+        Command(601, "WR", BANK, ROW + 1, COLUMN, 1),
+        Command(901, "PREab", BANK[:1]),
+        Command(1201, "REFab", BANK[:1]),
     ]
     if standard.act2_within:
         commands += [Command(3, "ACT2", BANK, ROW), Command(504, "ACT2", BANK, ROW + 1)]
-        commands += [Command(99, "CAS", BANK), Command(599, "CAS", BANK)]
+        commands += [Command(100, "CAS", BANK), Command(600, "CAS", BANK)]
     return sorted(commands, key=lambda command: command.tick)
 
 
@@ -210,6 +211,13 @@ class TestFaults:
         commands[1] = replace(commands[1], tick=99 + apart)
         assert "data bus" in broken(standard, commands)
 
+    def test_half_clocks_are_for_precharges(self, name: str) -> None:
+        commands = [replace(command, tick=command.tick + 1) for command in log(STANDARDS[name])]
+        found = check(STANDARDS[name], commands, REQUESTS, "none").violations
+        assert {violation.rule for violation in found} == ({"half a clock"} if name == "HBM3" else set())
+        kinds = {violation.command.kind for violation in found if violation.command}
+        assert kinds == ({"ACT", "RD", "WR", "REFab"} if name == "HBM3" else set())
+
     def test_refreshes(self, name: str) -> None:
         standard = STANDARDS[name]
         interval = standard.refresh_interval
@@ -218,6 +226,11 @@ class TestFaults:
         assert broken(standard, good[2:], refresh="all_bank") == {"REFab out of its interval (nREFI)", "REFab missing"}
         early = [replace(good[0], tick=interval - 1), *good[1:]]
         assert broken(standard, early, refresh="all_bank") == {"REFab out of its interval (nREFI)"}
+
+    def test_a_precharge_that_does_nothing(self, name: str) -> None:
+        pre = [Command(1, "PRE", BANK)]
+        assert broken(STANDARDS[name], pre) == {"PRE of a closed bank"}
+        assert check(STANDARDS[name], pre, (), "none", idle_precharges=True).violations == []
 
     @pytest.mark.parametrize("kind", ["RDA", "WRA"])
     def test_an_access_that_closes_its_row(self, name: str, kind: str) -> None:
