@@ -22,6 +22,9 @@ Doubles = NDArray[np.float64]
 REALS, BYTES = "direct", "bytes"
 ENCODINGS = (REALS, BYTES, SPIKES)
 BYTE_EXPONENT = 8  # the references scale bytes by 2^-8
+_ZIP_MAGIC = b"PK\x03\x04"
+_NPY_MAGIC = b"\x93NUM"
+_WANTED = "an .npz file of one training step"
 _BROKEN = (
     OSError,
     ValueError,
@@ -96,15 +99,17 @@ class _Arrays:
         self.where = str(path)
         try:
             with path.open("rb") as file:
-                loaded = np.load(file, allow_pickle=False)
-                if not isinstance(loaded, np.lib.npyio.NpzFile):
-                    raise InputError("not an .npz file", self.where, "a single array")
-                with loaded:
+                begin = file.read(len(_ZIP_MAGIC))
+                if begin != _ZIP_MAGIC:  # NumPy would take it for a pickle
+                    got = "an empty file" if not begin else "a single array" if begin == _NPY_MAGIC else "another file"
+                    raise InputError("not an .npz file", self.where, got, _WANTED)
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as loaded:
                     self._arrays: dict[str, NDArray[Any]] = {key: loaded[key] for key in loaded.files}
         except InputError:
             raise
         except FileNotFoundError as error:
-            raise InputError("no such file", self.where, None, "an .npz file of one training step") from error
+            raise InputError("no such file", self.where, None, _WANTED) from error
         except _BROKEN as error:
             raise InputError(f"not a readable .npz file ({error})", self.where) from error
 

@@ -234,15 +234,18 @@ def npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+WANTED = r"allowed: an \.npz file of one training step$"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "no such file, allowed: an .npz file of one training step$"),
-        (b"", r"not a readable \.npz file \("),
-        (b"not an archive", r"not a readable \.npz file \("),
+        (None, f"no such file, {WANTED}"),
+        (b"", rf"not an \.npz file, got 'an empty file', {WANTED}"),
+        (b"# text, or a pickle for all NumPy knows", rf"not an \.npz file, got 'another file', {WANTED}"),
         (SMALL.read_bytes()[:-100], r"not a readable \.npz file \("),
         (SMALL.read_bytes()[:3000] + b"?" * 2000 + SMALL.read_bytes()[5000:], r"not a readable \.npz file \("),
-        (npy(np.zeros(3)), "not an .npz file, got 'a single array'$"),
+        (npy(np.zeros(3)), rf"not an \.npz file, got 'a single array', {WANTED}"),
     ],
 )
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes | None, words: str) -> None:
