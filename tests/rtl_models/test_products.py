@@ -66,8 +66,23 @@ def near_grid(count: int, seed: int) -> Patterns:
     return encode(ties, BINARY32).astype(np.uint64) + rng.integers(0, 3, count).astype(np.uint64) - np.uint64(1)
 
 
+def small_subnormals(count: int, seed: int) -> tuple[Patterns, Patterns]:
+    """Return pairs of binary16 subnormals of few bits: their products are normal in binary32, far from normalised."""
+    rng = np.random.default_rng(seed)
+    bits = rng.integers(1, 11, (2, count))
+    signs = rng.integers(0, 2, (2, count)) << 15
+    a, b = (rng.integers(0, 1 << bits) | signs).astype(np.uint64)
+    return a, b
+
+
 def all_operands(count: int) -> tuple[Patterns, Patterns]:
-    pairs = (operands(count), hostile_products(count, 4), near_ties(count // 8, 5), (near_grid(count, 6),) * 2)
+    pairs = (
+        operands(count),
+        hostile_products(count, 4),
+        near_ties(count // 8, 5),
+        (near_grid(count, 6),) * 2,
+        small_subnormals(count // 4, 7),
+    )
     return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
 
 
