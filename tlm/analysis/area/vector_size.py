@@ -1,4 +1,4 @@
-"""The size of one lane of a vector unit (neuron, gradient, optimiser, weight gradient) and of the transposition unit."""
+"""The size of a lane of a vector unit (neuron, gradient, optimiser, weight gradient), and the transposition unit."""
 
 from __future__ import annotations
 

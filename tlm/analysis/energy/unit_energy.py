@@ -56,8 +56,8 @@ class UnitEnergy:
     def table_build(self, config: Config) -> Range:
         """A table of 2^k entries: an addition for each of two and more weights, and every entry but 0 written."""
         value, k = config.contract.value, config.lut.k
-        additions = self.add(value) * (2**k - 1 - k)
-        return additions + self.table_bits((2**k - 1) * value.width_bits)
+        additions = self.add(value) * ((1 << k) - 1 - k)
+        return additions + self.table_bits(((1 << k) - 1) * value.width_bits)
 
     def neuron(self, config: Config) -> Range:
         """A neuron in a timestep: alpha u, + x, and comparisons with the threshold and both ends of the mask."""
