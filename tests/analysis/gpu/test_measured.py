@@ -11,6 +11,9 @@ import pytest
 
 from rtl_models.errors import InputError
 from tlm.analysis.gpu import measured, public
+from tlm.analysis.gpu.data import Range
+from tlm.analysis.gpu.device import all_constants, device_names, load_device
+from tlm.analysis.gpu.layers import load_layers
 from tlm.analysis.gpu.measured import fitted_constants, parse_measurement, read_measurement, step_errors
 from tlm.analysis.gpu.model import estimate
 from tlm.analysis.gpu.public import compare_all
@@ -166,3 +169,31 @@ class TestPublicMeasurements:
         times = [c.model_s.nominal for c in compare_all() if c.key.startswith("tet")]
         assert times == sorted(times)
         assert times[2] / times[0] > 3.0
+
+
+class TestDocument:
+    """docs/gpu_baseline.md against the tables it shows."""
+
+    TEXT = (Path(__file__).parents[3] / "docs" / "gpu_baseline.md").read_text(encoding="utf-8")
+
+    def test_constants(self) -> None:
+        for constant in all_constants():
+            value = constant.value
+            row = f"| `{constant.name}` | {constant.device} | {constant.precision or 'all'} | "
+            row += f"{value.low:g} | {value.nominal:g} | {value.high:g} | {constant.source.strip()} |"
+            assert row in self.TEXT
+
+    def test_steps_of_the_cifar_network(self) -> None:
+        def written(value: Range, digits: int) -> str:
+            return f"{value.nominal:.{digits}f} ({value.low:.{digits}f}-{value.high:.{digits}f})"
+
+        for name in device_names():
+            device = load_device(name)
+            for precision in device.peak_flop_per_s:
+                plain, fused = (
+                    estimate(load_layers("cifar-cnn", neuron), device, 64, precision) for neuron in ("plain", "fused")
+                )
+                times = [written(result.time_s.scaled(1e3 / 64), 2) for result in (plain, fused)]
+                energies = [written(result.energy_j.scaled(1e3 / 64), 0) for result in (plain, fused)]
+                memory = written(plain.memory_bytes.scaled(2**-30), 1)
+                assert " | ".join([f"| {name}", precision, *times, *energies, f"{memory} |"]) in self.TEXT
