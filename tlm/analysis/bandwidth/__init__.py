@@ -1,0 +1,1 @@
+"""The bandwidth study: how much DRAM bandwidth and how much buffer the training of a network needs."""

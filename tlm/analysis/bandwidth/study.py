@@ -1,0 +1,234 @@
+"""The bandwidth study: every point simulated once, in parallel, resumable, into one file, one table and some plots."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rtl_models.errors import InputError
+from tlm.analysis.bandwidth.captures import captured_trace
+from tlm.analysis.bandwidth.dram_choice import parse_dram
+from tlm.analysis.bandwidth.measure import Measurement
+from tlm.analysis.bandwidth.points import (
+    DEFAULT_FACTORS,
+    Point,
+    Workload,
+    base_config,
+    config_of,
+    make_points,
+    parse_factors,
+    parse_whole,
+)
+from tlm.analysis.bandwidth.study_file import write_study
+from tlm.analysis.bandwidth.worker import Task, Worker, failure, run_in_process, start_process
+from tlm.config import Config
+from tlm.journal import Journal, run_identity
+from tlm.processes import Died, Pool
+from tlm.schedule.placement import place
+from workloads.network import Network, list_networks, load_network
+from workloads.trace_file import open_trace
+from workloads.training_settings import TrainingSettings, check_whole
+
+STUDY = "study.parquet"
+JOURNAL = "study.journal"
+_NETWORK_SUFFIXES = (".yaml", ".yml")
+
+Report = Callable[[str, int, int], None]
+"""Called with (phase, done, in all) as the study goes on."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BandwidthStudy:
+    """What to study; lists are texts as on the command line, None where the default is meant."""
+
+    target: str
+    dram: str | None = None
+    buffers: str | None = None
+    timesteps: str | None = None
+    batch: str | None = None
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+    steps: int = 1
+    seed: int = 0
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """The rows of a study, in the order of its points, and how many came from an earlier, interrupted one."""
+
+    rows: list[Row]
+    layers: list[str]
+    taken_over: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A study whose options are checked: its points, and either a trace or networks to train."""
+
+    config: Config
+    points: list[Point]
+    trace: Path | None
+    network: Network
+
+
+def run_study(study: BandwidthStudy, out: Path, report: Report = lambda phase, done, total: None) -> StudyResult:
+    """Run `study`; write `study.parquet` into the folder `out` and return its rows.
+
+    Every point's result is kept in a journal in `out` as soon as it is there, so that the same command goes on where an
+    interrupted or killed one was, and a wider one runs only what is new. A point that cannot be simulated has its
+    `error` and stops no other. Raises InputError for a user's mistake, and if no point at all can be simulated.
+    """
+    if study.workers is not None:
+        check_whole("--workers", study.workers, 1)
+    plan = _plan(study)
+    _check_placements(plan)
+    with _journal(out) as journal:
+        traces = _traces(study, plan, report)
+        digests = {workload: _digest(path) for workload, path in traces.items()}
+        keys = {point.number: _key(point, digests[point.workload]) for point in plan.points}
+        left = [Task(p, traces[p.workload]) for p in plan.points if keys[p.number] not in journal.done]
+        results = {number: journal.done[key] for number, key in keys.items() if key in journal.done}
+        done = len(results)
+        report("simulation", done, len(plan.points))
+        with closing(_run(left, study.workers)) as finished:
+            for task, result in finished:
+                number = task.point.number
+                if isinstance(result, Died):
+                    results[number] = failure(f"its process died {result.times} times: out of memory?")
+                else:
+                    results[number] = result
+                    journal.add(keys[number], result)
+                done += 1
+                report("simulation", done, len(plan.points))
+        rows = [_row(point, plan, digests, results[point.number]) for point in plan.points]
+        _require_one(rows)
+        asked = {key: value for key, value in asdict(study).items() if key != "workers"}
+        write_study(rows, asked | {"config": plan.config.model_dump(mode="json")}, out / STUDY)
+    return StudyResult(rows, [layer.name for layer in plan.network.layers], len(plan.points) - len(left))
+
+
+def _plan(study: BandwidthStudy) -> _Plan:
+    factors = parse_factors(DEFAULT_FACTORS if study.buffers is None else study.buffers)
+    check_whole("--steps", study.steps, 1)
+    timesteps = None if study.timesteps is None else parse_whole(study.timesteps, "--timesteps")
+    batches = None if study.batch is None else parse_whole(study.batch, "--batch")
+    if study.target in list_networks() or Path(study.target).suffix in _NETWORK_SUFFIXES:
+        network = load_network(study.target)
+        config = base_config(study.config, study.overrides, None)
+        trace = None
+        workloads = [Workload(t, b) for t in timesteps or (network.timesteps,) for b in batches or (32,)]
+        for workload in workloads:
+            _settings(study, network, config, workload).check()
+    elif Path(study.target).exists():
+        trace = Path(study.target)
+        with open_trace(trace) as opened:
+            network, own = opened.network, Workload(opened.timesteps, opened.batch)
+            config = base_config(study.config, study.overrides, opened.arithmetic)
+        _check_own("--timesteps", timesteps, own.timesteps)
+        _check_own("--batch", batches, own.batch)
+        workloads = [own]
+    else:
+        allowed = f"{', '.join(list_networks())}, a network file (.yaml) or a trace file"
+        raise InputError("unknown network or trace", "study bandwidth", study.target, allowed)
+    drams = parse_dram(study.dram, config)
+    return _Plan(config, make_points(config, tuple(workloads), factors, drams), trace, network)
+
+
+def _check_own(option: str, given: tuple[int, ...] | None, own: int) -> None:
+    if given not in (None, (own,)):
+        what = "a trace has its own; give a network to have others trained"
+        raise InputError(what, option, ",".join(map(str, given or ())), str(own))
+
+
+def _settings(study: BandwidthStudy, network: Network, config: Config, workload: Workload) -> TrainingSettings:
+    chosen = replace(network, timesteps=workload.timesteps)
+    return TrainingSettings(chosen, study.steps, study.steps, config.contract, batch=workload.batch, seed=study.seed)
+
+
+def _check_placements(plan: _Plan) -> None:
+    """Raise the first point's error if no point can be placed, before anything is trained for."""
+    first: InputError | None = None
+    for point in plan.points:
+        try:
+            place(replace(plan.network, timesteps=point.workload.timesteps), point.workload.batch, config_of(point))
+            return
+        except InputError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
+def _traces(study: BandwidthStudy, plan: _Plan, report: Report) -> dict[Workload, Path]:
+    """The trace of every workload: the one given, or one captured for it."""
+    workloads = list(dict.fromkeys(point.workload for point in plan.points))
+    if plan.trace is not None:
+        return dict.fromkeys(workloads, plan.trace)
+    paths = {}
+    for workload in workloads:
+        phase = f"training (T {workload.timesteps}, batch {workload.batch})"
+        settings = _settings(study, plan.network, plan.config, workload)
+        paths[workload] = captured_trace(settings, report=partial(report, phase))
+    return paths
+
+
+def _digest(path: Path) -> str:
+    with open_trace(path) as trace:
+        return trace.digest
+
+
+def _key(point: Point, digest: str) -> str:
+    """Name of a point's result: the same for the same trace, configuration and programs, in whatever study."""
+    table = Path(str(point.settings["dram"].get("standard")))  # a name, or a user's own table
+    own = table.read_text(encoding="utf-8") if table.is_file() else ""
+    return run_identity([digest, json.dumps(point.settings, sort_keys=True), own])
+
+
+def _journal(out: Path) -> Journal[str, Measurement]:
+    journal: Journal[str, Measurement] = Journal(out / JOURNAL, "the study", dict, dict)
+    if not journal.recording:
+        journal.__exit__(None, None, None)
+        raise InputError("another study is being written into this folder", "--out", str(out))
+    return journal
+
+
+def _run(tasks: Sequence[Task], workers: int | None) -> Generator[tuple[Task, Measurement | Died], None, None]:
+    """Yield every task with its result, in the order in which they finish."""
+    count = min(workers or len(os.sched_getaffinity(0)), len(tasks))
+    if count < 2:
+        worker = Worker()
+        try:
+            for task in tasks:
+                yield task, worker.run(task)
+        finally:
+            worker.close()
+        return
+    yield from Pool(count, start_process, terminate=True).run(tasks, run_in_process)
+
+
+def _row(point: Point, plan: _Plan, digests: dict[Workload, str], result: Measurement) -> Row:
+    return {
+        "point": point.number,
+        "network": plan.network.name,
+        "trace_sha256": digests[point.workload],
+        "timesteps": point.workload.timesteps,
+        "batch_images": point.workload.batch,
+        "buffer_factor": float(point.buffer_factor),
+        "dram": point.dram.label,
+        "dram_family": point.dram.family,
+        "dram_unlimited": point.dram.unlimited,
+        **result,
+    }
+
+
+def _require_one(rows: list[Row]) -> None:
+    """Raise InputError if every point (but those without any limit) failed: there is no study to show."""
+    if all(row.get("error") for row in rows if not row["dram_unlimited"]):
+        raise InputError(f"no DRAM can be simulated; the first says: {rows[0]['error']}", "study bandwidth")

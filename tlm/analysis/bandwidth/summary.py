@@ -1,0 +1,99 @@
+"""What a study says, curve by curve: one curve is one DRAM family at one buffer size, timesteps and batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tlm.analysis.bandwidth.knee import TOLERANCE, find_knee
+
+Row = dict[str, Any]
+CURVE_KEYS = ("timesteps", "batch_images", "buffer_factor", "dram_family")
+
+
+def summarise(rows: list[Row]) -> dict[str, Any]:
+    """Return the curves with their knees, the points that failed, and the definition of the knee."""
+    return {
+        "network": rows[0]["network"],
+        "knee_tolerance": TOLERANCE,
+        "curves": [summarise_curve(rows, key) for key in curve_keys(rows)],
+        "failed": [{"point": row["point"], "dram": row["dram"], "error": row["error"]} for row in rows if failed(row)],
+    }
+
+
+def failed(row: Row) -> bool:
+    """Whether the point could not be simulated."""
+    return bool(row.get("error"))
+
+
+def curve_keys(rows: list[Row]) -> list[tuple[int, int, float, str]]:
+    """(timesteps, batch, buffer factor, DRAM family) of every curve, in the order of the points."""
+    return list(dict.fromkeys(_key(row) for row in rows if not row["dram_unlimited"]))
+
+
+def curve_rows(rows: list[Row], key: tuple[int, int, float, str]) -> list[Row]:
+    """Return the points of a curve that could be simulated, by bandwidth."""
+    found = [row for row in rows if _key(row) == key and not failed(row) and not row["dram_unlimited"]]
+    return sorted(found, key=lambda row: int(row["dram_peak_bytes_per_us"]))
+
+
+def unlimited_row(rows: list[Row], key: tuple[int, int, float, str]) -> Row | None:
+    """Return the point without any bandwidth limit beside a curve, None where it could not be simulated."""
+    found = [row for row in rows if _key(row)[:3] == key[:3] and row["dram_unlimited"] and not failed(row)]
+    return found[0] if found else None
+
+
+def moved_bytes(row: Row) -> int:
+    """DRAM bytes read and written in the step."""
+    return int(row["dram_read_bytes"] + row["dram_written_bytes"])
+
+
+def summarise_curve(rows: list[Row], key: tuple[int, int, float, str]) -> dict[str, Any]:
+    """Return one curve: its points, the time without a limit, and its knee by both definitions."""
+    points = curve_rows(rows, key)
+    best = unlimited_row(rows, key)
+    knee = None
+    if best is not None:
+        curve = [(row["dram_peak_bytes_per_us"], row["step_ps"]) for row in points]
+        knee = find_knee(curve, best["step_ps"], moved_bytes(best))
+    return dict(zip(CURVE_KEYS, key, strict=True)) | {
+        "unlimited_ps": best and best["step_ps"],
+        "knee_bytes_per_us": knee and knee.measured_bytes_per_us,
+        "asymptotes_cross_bytes_per_us": knee and knee.asymptotes_bytes_per_us,
+        "points": [
+            {
+                "dram": row["dram"],
+                "dram_peak_bytes_per_us": row["dram_peak_bytes_per_us"],
+                "step_ps": row["step_ps"],
+                "dram_bytes": moved_bytes(row),
+                "share_of_peak": moved_bytes(row) / (row["dram_peak_bytes_per_us"] * row["step_ps"] / 1e6),
+                "dram_wait_shares": _dram_wait_shares(row),
+            }
+            for row in points
+        ],
+    }
+
+
+def shown_curve(rows: list[Row]) -> tuple[int, int, float, str]:
+    """Return the curve that single pictures are drawn of: the first, at the buffers' own size if that was simulated."""
+    return min((key for key in curve_keys(rows) if curve_rows(rows, key)), key=lambda key: abs(key[2] - 1))
+
+
+def shown_row(rows: list[Row]) -> Row:
+    """Return the point that single pictures are drawn of: that curve's knee, else its highest bandwidth."""
+    key = shown_curve(rows)
+    points = curve_rows(rows, key)
+    knee = summarise_curve(rows, key)["knee_bytes_per_us"]
+    return next((row for row in points if row["dram_peak_bytes_per_us"] == knee), points[-1])
+
+
+def _dram_wait_shares(row: Row) -> dict[str, float]:
+    """Return the share of the step in which each engine waited for DRAM."""
+    shares = {entry["engine"]: 0.0 for entry in row["engines"]}
+    for entry in row["engines"]:
+        if entry["reason"].startswith("DRAM"):
+            shares[entry["engine"]] += entry["time_ps"] / row["step_ps"]
+    return shares
+
+
+def _key(row: Row) -> tuple[int, int, float, str]:
+    return row["timesteps"], row["batch_images"], row["buffer_factor"], row["dram_family"]
