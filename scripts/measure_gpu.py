@@ -151,6 +151,12 @@ def query_smi(field: str) -> list[str]:
     return [line.strip() for line in result.stdout.splitlines()] if result.returncode == 0 else []
 
 
+def smi_index(torch: Any, device: Any) -> str:
+    """Return what nvidia-smi calls the device: its UUID, which CUDA_VISIBLE_DEVICES does not renumber; else 0."""
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None) if device.type == "cuda" else None
+    return "0" if uuid is None else f"GPU-{uuid}"
+
+
 def timed(torch: Any, device: Any, work: Callable[[], object]) -> float:
     """Seconds of `work` on the device: between two CUDA events, or by the wall clock on a processor."""
     if device.type != "cuda":
@@ -318,7 +324,7 @@ def measure_step(
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
     times: list[float] = []
-    with PowerSampler() as sampler:
+    with PowerSampler(smi_index(torch, device)) as sampler:
         started = time.perf_counter()
         while len(times) < arguments.repeats or time.perf_counter() - started < arguments.seconds:
             times.append(timed(torch, device, step))
@@ -334,15 +340,16 @@ def measure_step(
 
 
 class PowerSampler:
-    """Collects what nvidia-smi says of the first GPU's power while the block runs; nothing without nvidia-smi."""
+    """Collects what nvidia-smi says of a GPU's power while the block runs; nothing without nvidia-smi."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: str = "0") -> None:
         self.lines: list[str] = []
+        self._index = index
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
     def __enter__(self) -> PowerSampler:
-        command = ["nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "-i", "0"]
+        command = ["nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "-i", self._index]
         try:
             self._process = subprocess.Popen(
                 [*command, "-lms", str(POWER_PERIOD_MS)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,37 @@ class TestParsing:
             sampler._process.wait()
         assert script["power_summary"](sampler.lines)["mean"] == 124.0
         assert script["query_smi"]("driver_version") == ["123.0", "125.0"]
+
+    def test_the_sampled_gpu_is_the_measured_one(self, script: dict[str, Any]) -> None:
+        def torch_with(**properties: str) -> Any:
+            return SimpleNamespace(cuda=SimpleNamespace(get_device_properties=lambda _: SimpleNamespace(**properties)))
+
+        on_gpu, on_processor = SimpleNamespace(type="cuda"), SimpleNamespace(type="cpu")
+        assert script["smi_index"](torch_with(uuid="1-2"), on_gpu) == "GPU-1-2"
+        assert script["smi_index"](torch_with(), on_gpu) == "0"
+        assert script["smi_index"](torch_with(uuid="1-2"), on_processor) == "0"
+
+    def test_timed_between_events(self, script: dict[str, Any]) -> None:
+        """On a GPU the time is that between two events, in milliseconds, after the second has happened."""
+        log: list[str] = []
+
+        class Event:
+            def __init__(self, enable_timing: bool) -> None:
+                assert enable_timing
+
+            def record(self) -> None:
+                log.append("record")
+
+            def synchronize(self) -> None:
+                log.append("synchronize")
+
+            def elapsed_time(self, end: Event) -> float:
+                assert end is not self
+                return 2.5
+
+        torch = SimpleNamespace(cuda=SimpleNamespace(Event=Event))
+        seconds = script["timed"](torch, SimpleNamespace(type="cuda"), lambda: log.append("work"))
+        assert (seconds, log) == (0.0025, ["record", "work", "record", "synchronize"])
 
     def test_timesteps(self, script: dict[str, Any]) -> None:
         network = load_network("digits-mlp")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtl_models.errors import InputError
 from tlm.analysis.gpu import kernels as step
-from tlm.analysis.gpu.data import Range, number, table, whole
+from tlm.analysis.gpu.data import Range, number, package_yaml, table, whole
 from tlm.analysis.gpu.device import (
     CORNERS,
     Constant,
@@ -191,6 +191,17 @@ class TestTables:
         for constant in all_constants():
             if constant.source.startswith("assumed"):
                 assert not constant.verified, constant
+
+    def test_every_figure_of_a_device_has_a_source(self) -> None:
+        for name, raw in package_yaml("devices.yaml").items():
+            figures = [
+                *raw["peak_tflops"].values(),
+                *(raw[key] for key in raw if key not in ("matches", "name", "peak_tflops")),
+            ]
+            assert len(figures) >= 8, name
+            for figure in figures:
+                assert figure["value"] > 0, name
+                assert figure["source"], name
 
     def test_published_device_figures(self) -> None:
         v100, h200 = load_device("v100"), load_device("H200")
