@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tlm.config import BufferPortsConfig, Config
+from tlm.dram_model import build_dram
 from tlm.engines.backward import BackwardEngine
 from tlm.engines.context import Context, GradientSizes, Order, Progress
 from tlm.engines.forward import ForwardEngine, InputLoader
@@ -11,7 +12,6 @@ from tlm.engines.hardware import ChipHardware
 from tlm.engines.neuron import Host, NeuronUnit
 from tlm.engines.optimiser import OptimiserUnit
 from tlm.engines.weight_update import WeightUpdateEngine
-from tlm.dram_model import build_dram
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.socket import Observer

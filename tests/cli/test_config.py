@@ -37,3 +37,26 @@ def test_one_line_and_exit_code_2(arguments: list[str], line: str, capsys: pytes
     assert main(["config", "show", *arguments]) == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", f"h2learn: error: {line}\n")
+
+
+def test_the_placement_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "placement", "digits-conv", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert {row["tensor"] for row in data["tensors"] if row["place"] == "DRAM"} == {"optimiser_state"}
+    assert main(["config", "placement", "digits-conv", "--batch", "8"]) == 0
+    assert "optimiser state" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["lenet"], "unknown network"),
+        (["digits-conv", "--set", "buffers.spikes_bytes=9"], "buffers.spikes_bytes: the spikes buffer cannot hold"),
+        (["digits-conv", "--set", "dram.controller=x"], "dram.controller: unknown controller, got 'x'"),
+    ],
+)
+def test_a_placement_that_is_refused(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "placement", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert line in said
+    assert said.count("\n") == 1

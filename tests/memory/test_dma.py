@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from tlm.kernel import Simulation, Watermark
+from tlm.kernel import CapacityError, Clock, Simulation, Watermark
 from tlm.kernel.account import State
 from tlm.kernel.payload import Command, Payload
 from tlm.kernel.process import Steps
 from tlm.kernel.socket import TargetSocket
-from tlm.memory.dma import DRAM_READ, DRAM_WRITE, Descriptor, Dma, PostedWrites, Prefetch
+from tlm.memory.buffer import BufferPorts
+from tlm.memory.dma import DRAM_READ, DRAM_WRITE, BufferPath, Descriptor, Dma, PostedWrites, Prefetch
 
 ACCESS_PS = 100
 
@@ -78,6 +79,25 @@ class TestDma:
         assert books == {(State.STARVED, DRAM_READ): ACCESS_PS}
 
 
+class TestPath:
+    """Transactions also pass the ports of their buffer: eight bytes take 100 ps of DRAM here, and a cycle is 25 ps."""
+
+    @pytest.mark.parametrize(("width", "path_width", "end_ps"), [(8, 8, 100), (1, 8, 200), (8, 1, 200), (8, 2, 100)])
+    def test_a_transaction_is_over_when_dram_and_ports_are(
+        self, simulation: Simulation, memory: Memory, width: int, path_width: int, end_ps: int
+    ) -> None:
+        ports = BufferPorts("spikes", simulation, Clock(25), width)
+        dma = Dma("dma", simulation, memory.socket, 8, 2, BufferPath({"spikes": ports}, path_width, 25))
+        simulation.process(lambda process: dma.transfer(Command.READ, read(8)), "reader")
+        assert simulation.run() == end_ps
+        assert ports.moved_bytes == 8
+
+    def test_a_stream_without_a_buffer_passes_no_ports(self, simulation: Simulation, memory: Memory) -> None:
+        dma = Dma("dma", simulation, memory.socket, 8, 2, BufferPath({}, 1, 10**6))
+        simulation.process(lambda process: dma.transfer(Command.WRITE, read(8)), "writer")
+        assert simulation.run() == ACCESS_PS
+
+
 def consume(prefetch: Prefetch, simulation: Simulation, cost_ps: int, times: list[int], consumer: int = 0) -> Any:
     """Body of a process that takes the descriptors in turn and needs each for `cost_ps`."""
 
@@ -137,6 +157,21 @@ class TestPrefetch:
         simulation.process(lambda process: advance_at(process, made, [(300, 1), (700, 2)]), "maker")
         simulation.run()
         assert [start for start, _, _ in memory.seen] == [700, 800]
+
+    def test_the_window_counts_bytes_not_descriptors(self, simulation: Simulation, memory: Memory, dma: Dma) -> None:
+        prefetch = Prefetch("reads", simulation, dma, [read(size) for size in (4, 4, 8, 4, 4, 8)], 16)
+        simulation.process(lambda process: prefetch.loaded.wait_for(3), "wait")
+        simulation.process(lambda process: release_at(process, prefetch, 5000, 1), "release")
+        simulation.process(lambda process: release_at(process, prefetch, 6000, 3), "again")
+        simulation.run()
+        assert [start for start, _, _ in memory.seen] == [0, 100, 200, 5000, 6000, 6100]
+        assert prefetch.peak_staged_bytes == 16
+
+    def test_a_descriptor_larger_than_the_window_is_refused(self, simulation: Simulation, dma: Dma) -> None:
+        words = r"^reads: descriptor is larger than the staging window, got 9, allowed: at most 8 bytes$"
+        with pytest.raises(CapacityError, match=words):
+            Prefetch("reads", simulation, dma, [read(9)], 8)
+        Prefetch("owned", simulation, dma, [read(9)], 8, owned=[True])
 
     def test_nothing_is_read_for_empty_descriptors(self, simulation: Simulation, memory: Memory, dma: Dma) -> None:
         prefetch = Prefetch("reads", simulation, dma, [read(0), read(0)], 16)

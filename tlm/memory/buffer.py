@@ -16,7 +16,8 @@ from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.time import Clock
 
-_FRACTION_BITS = 16  # demands are whole multiples of 2^-16 bytes a cycle, rounded up
+_DEMAND_BITS = 32  # demands are whole multiples of 2^-32 bytes a cycle, rounded up
+_TIME_BITS = 10  # the ports' own time is a whole number of 2^-10 ps
 
 
 class Flow:
@@ -40,18 +41,18 @@ class BufferPorts(Module):
         """Bytes of all transactions so far."""
         self.reason = f"{name.replace('_', ' ')} port"
         self._period_ps = clock.period_ps
-        self._capacity = bytes_per_cycle << _FRACTION_BITS
+        self._capacity = bytes_per_cycle << _DEMAND_BITS
         self._demand = 0
         self._peak_demand = 0
         self._now_ps = 0  # up to here the flows have been followed;
-        self._time = 0  # then this was the ports' own time: picoseconds of flows that nobody slows down
+        self._time = 0  # then this was the ports' own time: that of flows which nobody slows down
         self._flows: list[tuple[int, int, Flow]] = []
         self._numbers = count()
 
     @property
     def peak_demand_bytes_per_cycle(self) -> int:
         """The most that was ever asked for at once."""
-        return -(-self._peak_demand >> _FRACTION_BITS)
+        return -(-self._peak_demand >> _DEMAND_BITS)
 
     def begin(self, size_bytes: int, duration_ps: int) -> Flow | None:
         """Begin to move `size_bytes`, evenly over `duration_ps` if the ports allow; None where there is nothing."""
@@ -61,7 +62,9 @@ class BufferPorts(Module):
         duration_ps = max(1, duration_ps)
         self._follow()
         self._settle(self.simulation.now_ps)
-        flow = Flow(-(-(size_bytes * self._period_ps << _FRACTION_BITS) // duration_ps), self._time + duration_ps)
+        flow = Flow(
+            -(-(size_bytes * self._period_ps << _DEMAND_BITS) // duration_ps), self._time + (duration_ps << _TIME_BITS)
+        )
         heappush(self._flows, (flow.end, next(self._numbers), flow))
         self._demand += flow.demand
         self._peak_demand = max(self._peak_demand, self._demand)
@@ -93,18 +96,18 @@ class BufferPorts(Module):
 
     def _settle(self, now_ps: int) -> None:
         """Bring the ports' own time up to `now_ps`, at which the demand changes."""
-        passed_ps = now_ps - self._now_ps
+        passed = (now_ps - self._now_ps) << _TIME_BITS
         if self._demand > self._capacity:
-            passed_ps = passed_ps * self._capacity // self._demand
+            passed = passed * self._capacity // self._demand
         self._now_ps = now_ps
-        self._time += passed_ps
+        self._time += passed
 
     def _next_end_ps(self) -> int:
         """When the next flow is through, if nothing else begins before."""
         left = self._flows[0][0] - self._time
         if self._demand > self._capacity:
             left = -(-left * self._demand // self._capacity)
-        return self._now_ps + left
+        return self._now_ps - (-left >> _TIME_BITS)
 
 
 class Transfer:
