@@ -53,6 +53,7 @@ class Checker:
     history: list[Command] = field(default_factory=list)
     banks: dict[Place, Bank] = field(default_factory=lambda: defaultdict(Bank))
     served: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    served_last: dict[int, int] = field(default_factory=dict)
     bus_free: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     data_free: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     merged: list[int] = field(default_factory=lambda: [0, 0])
@@ -183,6 +184,7 @@ class Checker:
             if asked != (command.kind in WRITES, command.place, command.row, command.column):
                 self.broken("access that is not what was asked for", command)
             self.served[command.request] += 1
+            self.served_last[command.request] = len(self.history)
         latency = self.standard.write_latency if command.kind in WRITES else self.standard.read_latency
         self.check_wck(command, latency)
         start = command.tick + latency
@@ -205,16 +207,21 @@ class Checker:
         """Each request served exactly once, and every due refresh given; `refresh` is all_bank, per_bank or none.
 
         A burst written before need not go to the DRAM again while that write waits; `merged` counts reads and writes
-        of this kind.
+        of this kind. Reads and writes of a burst come behind the writes before them. (A write may overtake a read: the
+        model moves no data, and the reference simulator does not look.)
         """
-        written: set[Request] = set()
+        written: dict[Request, int] = {}
         for index, request in enumerate(self.requests):
-            merged = self.served[index] == 0 and replace(request, is_write=True) in written
+            write = written.get(replace(request, is_write=True))
+            merged = self.served[index] == 0 and write is not None
             if self.served[index] != 1 and not merged:
                 self.broken("each request served exactly once", None, f"request {index}: {self.served[index]} times")
             self.merged[request.is_write] += merged
-            if request.is_write:
-                written.add(request)
+            at = self.served_last.get(index)
+            if write is not None and at is not None and at < self.served_last.get(write, at):
+                self.broken("access before an earlier write of its burst", None, f"request {index}, write {write}")
+            if request.is_write and at is not None:
+                written[request] = index
         if refresh == "all_bank":
             self.check_refreshes()
 

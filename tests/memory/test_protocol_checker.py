@@ -202,6 +202,21 @@ class TestFaults:
         commands.insert(index + 1, replace(commands[index], tick=commands[index].tick + 8))
         assert broken(STANDARDS[name], commands, *REQUESTS) == {"each request served exactly once"}
 
+    def test_requests_merged_with_a_write_and_behind_it(self, name: str) -> None:
+        """W R W R of one burst: the read is forwarded, the write merged; a read that is sent comes behind the write."""
+        standard = STANDARDS[name]
+        asked = [WRITE, READ, WRITE, READ]
+        behind = [
+            Command(tick, "RD" if tick > 301 else "WR", BANK, ROW, COLUMN, tick // 300 - 1) for tick in (301, 1201)
+        ]
+        checker = check(standard, behind, asked, "none")
+        orders = "access before an earlier write of its burst"
+        assert checker.merged == [1, 1]
+        found = {violation.rule for violation in checker.violations}
+        assert not found & {orders, "each request served exactly once"}
+        before = [Command(301, "RD", BANK, ROW, COLUMN, 3), Command(601, "WR", BANK, ROW, COLUMN, 0)]
+        assert orders in broken(standard, before, *asked)
+
     def test_data_that_overlaps(self, name: str) -> None:
         """A write behind a read, as if the turnaround were forgotten."""
         standard = STANDARDS[name]
