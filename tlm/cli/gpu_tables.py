@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tlm.analysis.gpu.data import Range
 from tlm.analysis.gpu.measured import StepError
 from tlm.analysis.gpu.model import Estimate
 from tlm.analysis.gpu.public import Comparison
+from tlm.analysis.technology.range import Range
 
 GIB = 2**30
 
@@ -73,10 +73,10 @@ def print_comparisons(comparisons: Sequence[Comparison], console: Console | None
     """Print the model against public measurements."""
     console = console or Console(highlight=False)
     table = Table(title="The model against public measurements, seconds", title_justify="left", pad_edge=False)
-    for name in ("report", "measured", "low", "nominal", "high", "error", ""):
-        table.add_column(name, justify="left" if name in ("report", "") else "right", no_wrap=True)
+    for name in ("report", "measured", "low", "nominal", "high", "error", "in range"):
+        table.add_column(name, justify="left" if name in ("report", "in range") else "right", no_wrap=True)
     for comparison in comparisons:
-        verdict = "fitted to it" if comparison.calibration else ("in range" if comparison.within else "outside")
+        verdict = "fitted" if comparison.calibration else ("yes" if comparison.within else "no")
         times = _three(comparison.model_s, 1.0, _significant)
         error = f"{comparison.error:+.0%}"
         table.add_row(comparison.key, _significant(comparison.measured_s), *times, error, verdict)

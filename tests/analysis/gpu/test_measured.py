@@ -11,12 +11,12 @@ import pytest
 
 from rtl_models.errors import InputError
 from tlm.analysis.gpu import measured, public
-from tlm.analysis.gpu.data import Range
 from tlm.analysis.gpu.device import all_constants, device_names, load_device
 from tlm.analysis.gpu.layers import load_layers
 from tlm.analysis.gpu.measured import fitted_constants, parse_measurement, read_measurement, step_errors
 from tlm.analysis.gpu.model import estimate
 from tlm.analysis.gpu.public import compare_all
+from tlm.analysis.technology.range import Range
 from workloads.network import load_network
 
 FILE: dict[str, Any] = {
@@ -180,7 +180,8 @@ class TestDocument:
         for constant in all_constants():
             value = constant.value
             row = f"| `{constant.name}` | {constant.device} | {constant.precision or 'all'} | "
-            row += f"{value.low:g} | {value.nominal:g} | {value.high:g} | {constant.source.strip()} |"
+            row += f"{value.low:g} | {value.nominal:g} | {value.high:g} | "
+            row += f"{constant.source.strip()} | {constant.verified} |"
             assert row in self.TEXT
 
     def test_steps_of_the_cifar_network(self) -> None:
@@ -193,7 +194,7 @@ class TestDocument:
                 plain, fused = (
                     estimate(load_layers("cifar-cnn", neuron), device, 64, precision) for neuron in ("plain", "fused")
                 )
-                times = [written(result.time_s.scaled(1e3 / 64), 2) for result in (plain, fused)]
-                energies = [written(result.energy_j.scaled(1e3 / 64), 0) for result in (plain, fused)]
-                memory = written(plain.memory_bytes.scaled(2**-30), 1)
+                times = [written(result.time_s * (1e3 / 64), 2) for result in (plain, fused)]
+                energies = [written(result.energy_j * (1e3 / 64), 0) for result in (plain, fused)]
+                memory = written(plain.memory_bytes * 2**-30, 1)
                 assert " | ".join([f"| {name}", precision, *times, *energies, f"{memory} |"]) in self.TEXT

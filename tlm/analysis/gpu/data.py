@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,27 +12,6 @@ from typing import Any
 import yaml
 
 from rtl_models.errors import InputError
-
-
-@dataclass(frozen=True)
-class Range:
-    """A value that is not known better than low..high, and the one to calculate with."""
-
-    low: float
-    nominal: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not self.low <= self.nominal <= self.high:
-            raise InputError("must be in order: low, nominal, high", "range", [self.low, self.nominal, self.high])
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the three values by name."""
-        return {"low": self.low, "nominal": self.nominal, "high": self.high}
-
-    def scaled(self, factor: float) -> Range:
-        """Return the range times a factor >= 0."""
-        return Range(self.low * factor, self.nominal * factor, self.high * factor)
 
 
 @cache

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtl_models.errors import InputError
-from tlm.analysis.gpu.data import Range, package_yaml
+from tlm.analysis.gpu.data import package_yaml
+from tlm.analysis.technology.range import Range
 
 PRECISIONS = ("binary32", "tf32", "tensor16")
 VALUE_BYTES: Mapping[str, int] = {"binary32": 4, "tf32": 4, "tensor16": 2}
@@ -33,14 +34,18 @@ class Device:
 
 @dataclass(frozen=True)
 class Constant:
-    """A share, an overhead: its range, where it comes from, and what it was fitted to (empty: to nothing)."""
+    """A share, an overhead: its range, where it comes from, and what it was fitted to (empty: to nothing).
+
+    `verified`: *seen* in the source itself, *quoted* by another work, *assumed* by us, or *measured* in a file of ours.
+    """
 
     name: str
+    unit: str
     device: str
     precision: str
     value: Range
     source: str
-    verified: bool
+    verified: str
     calibrated_on: str
 
 
@@ -107,6 +112,7 @@ def all_constants() -> list[Constant]:
     return [
         Constant(
             name=raw["name"],
+            unit=raw["unit"],
             device=raw["device"],
             precision=raw.get("precision", ""),
             value=Range(raw["low"], raw["nominal"], raw["high"]),

@@ -14,10 +14,11 @@ from statistics import median
 from typing import Any
 
 from rtl_models.errors import InputError
-from tlm.analysis.gpu.data import Range, number, table, whole
+from tlm.analysis.gpu.data import number, table, whole
 from tlm.analysis.gpu.device import Constant, Device, check_precision, device_of_driver_name
 from tlm.analysis.gpu.layers import LayerNetwork, from_network
 from tlm.analysis.gpu.model import Estimate, estimate
+from tlm.analysis.technology.range import Range
 from workloads.network import parse_network
 
 SCHEMA = "h2learn.gpu-measurement/1"
@@ -146,9 +147,10 @@ def fitted_constants(measurement: Measurement) -> dict[str, Constant]:
 
 
 def _fitted(measurement: Measurement, name: str, samples: Sequence[float], factor: float) -> Constant:
-    value = Range(min(samples), median(samples), max(samples)).scaled(factor)
+    value = Range(min(samples), median(samples), max(samples)) * factor
     source = f"measured on {measurement.reported_name}, {measurement.date}"
-    return Constant(name, measurement.device.key, measurement.precision, value, source, True, source)
+    unit = "us" if name == "launch_us" else "share"
+    return Constant(name, unit, measurement.device.key, measurement.precision, value, source, "measured", source)
 
 
 def step_errors(measurement: Measurement) -> list[StepError]:

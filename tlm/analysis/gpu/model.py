@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlm.analysis.gpu import kernels as step
-from tlm.analysis.gpu.data import Range, whole
+from tlm.analysis.gpu.data import whole
 from tlm.analysis.gpu.device import CORNERS, Constant, Device, Rates, check_precision, constants_for, rates
 from tlm.analysis.gpu.kernels import LINK, Kernel
 from tlm.analysis.gpu.layers import LayerNetwork
+from tlm.analysis.technology.range import Range
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,10 @@ def to_dict(result: Estimate) -> dict[str, Any]:
         "precision": result.precision,
         "batch": result.batch,
         "step_s": result.time_s.to_dict(),
-        "sample_s": result.time_s.scaled(1 / result.batch).to_dict(),
+        "sample_s": (result.time_s / result.batch).to_dict(),
         "inference_s": result.inference_s.to_dict(),
         "energy_j": result.energy_j.to_dict(),
-        "sample_energy_j": result.energy_j.scaled(1 / result.batch).to_dict(),
+        "sample_energy_j": (result.energy_j / result.batch).to_dict(),
         "memory_bytes": result.memory_bytes.to_dict(),
         "stored_bytes": result.stored_bytes,
         "fits": result.fits,
@@ -174,6 +175,7 @@ def to_dict(result: Estimate) -> dict[str, Any]:
             {
                 "name": name,
                 **constant.value.to_dict(),
+                "unit": constant.unit,
                 "device": constant.device,
                 "source": constant.source,
                 "verified": constant.verified,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tlm.analysis.gpu.data import Range, package_yaml
+from tlm.analysis.gpu.data import package_yaml
 from tlm.analysis.gpu.device import load_device
 from tlm.analysis.gpu.kernels import stored_bytes
 from tlm.analysis.gpu.layers import LayerNetwork, load_layers
 from tlm.analysis.gpu.model import Estimate, estimate
+from tlm.analysis.technology.range import Range
 
 
 @dataclass(frozen=True)
