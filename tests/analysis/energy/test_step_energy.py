@@ -1,0 +1,148 @@
+"""The energy of a step: additive, each line its count times its cost, more work or time more energy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.end_to_end.steps import make_trace, tiny_config
+from tlm.analysis.area.chip_area import chip_area
+from tlm.analysis.energy.dram_energy import command_counts
+from tlm.analysis.energy.report import describe_energy
+from tlm.analysis.energy.step_energy import DRAM, GROUPS, LEAKAGE, StepEnergy, energy_of_trace, step_energy
+from tlm.analysis.technology.constants import constants
+from tlm.config import Config
+from tlm.simulation import SimulationResult
+
+BANKED = ("dram={model: banked, standard: HBM2, controller: mop4clxor, channels: 2, interleave_bytes: 64}",)
+STEP = ("direct", "conv", 3)
+
+
+@cache
+def run(*overrides: str) -> tuple[Config, SimulationResult, StepEnergy]:
+    config = tiny_config(*overrides)
+    result, energy = energy_of_trace(make_trace(*STEP), config)
+    return config, result, energy
+
+
+def line_pj(energy: StepEnergy, group: str, name: str) -> float:
+    (found,) = [line for line in energy.lines if (line.group, line.name) == (group, name)]
+    return found.energy_pj.nominal
+
+
+def test_the_sums_are_those_of_the_lines() -> None:
+    _, _, energy = run()
+    for end in ("low", "nominal", "high"):
+        total = sum(getattr(line.energy_pj, end) for line in energy.lines)
+        assert getattr(energy.energy_pj, end) == pytest.approx(total)
+        assert sum(getattr(energy.group_pj(group), end) for group in GROUPS) == pytest.approx(total)
+        dram = getattr(energy.group_pj(DRAM), end)
+        assert getattr(energy.chip_pj, end) == pytest.approx(total - dram)
+    for line in energy.lines:
+        assert line.energy_pj == line.each_pj * line.count
+        assert line.group in GROUPS
+
+
+def test_every_line_stands_there_once() -> None:
+    _, _, energy = run()
+    assert set(Counter((line.group, line.name) for line in energy.lines).values()) == {1}
+
+
+def test_counts_are_those_of_the_simulation() -> None:
+    config, result, energy = run()
+    counts = {(line.group, line.name): line.count for line in energy.lines}
+    assert counts["forward engine", "look-ups"] == result.work["forward_look_ups"]
+    assert counts["forward engine", "additions"] == result.work["forward_look_ups"]
+    assert counts["weight update engine", "look-ups"] == result.work["weight_update_look_ups"]
+    assert counts["backward engine", "multiply-accumulates"] == result.work["backward_macs"]
+    for name, use in result.buffer_ports.items():
+        assert counts["buffers", name.replace("_", " ")] == use.moved_bytes
+    busy = result.engines["backward"].busy_ps // config.clock_period_ps
+    assert counts["backward engine", "registers of units"] == busy
+
+
+def test_ratios() -> None:
+    _, result, energy = run()
+    operations = sum(result.operations.values())
+    assert energy.pj_per_operation.nominal == pytest.approx(energy.energy_pj.nominal / operations)
+    assert energy.power_w.nominal == pytest.approx(energy.energy_pj.nominal / result.time_ps)
+
+
+def test_leakage_is_area_times_time() -> None:
+    config, result, energy = run()
+    watts = constants().range("leakage").nominal * chip_area(config).area_mm2.nominal
+    assert energy.group_pj(LEAKAGE).nominal == pytest.approx(watts * result.time_ps)
+
+
+@given(st.sampled_from(["backward_macs", "backward_elements", "neurons", "weights", "scaled_sums", "transposed_bits"]))
+def test_more_of_an_operation_takes_more(name: str) -> None:
+    config, result, energy = run()
+    more = replace(energy.activity, **{name: getattr(energy.activity, name) + 1000})  # type: ignore[arg-type]
+    assert step_energy(config, result, more).energy_pj.nominal > energy.energy_pj.nominal
+
+
+def test_two_steps_take_the_sum_of_both() -> None:
+    """Twice the counts and the time: twice the energy, line by line."""
+    config, result, energy = run()
+    did = energy.activity
+    twice = replace(
+        did,
+        forward=replace(did.forward, **{name: 2 * value for name, value in vars(did.forward).items()}),
+        weight_update=replace(did.weight_update, **{n: 2 * value for n, value in vars(did.weight_update).items()}),
+        **{name: 2 * value for name, value in vars(did).items() if isinstance(value, int)},
+    )
+    longer = replace(
+        result,
+        time_ps=2 * result.time_ps,
+        engines={name: replace(time, busy_ps=2 * time.busy_ps) for name, time in result.engines.items()},
+        buffer_ports={name: replace(use, moved_bytes=2 * use.moved_bytes) for name, use in result.buffer_ports.items()},
+        dram_burst_read_bytes={name: 2 * size for name, size in result.dram_burst_read_bytes.items()},
+        dram_burst_written_bytes={name: 2 * size for name, size in result.dram_burst_written_bytes.items()},
+    )
+    found = step_energy(config, longer, twice)
+    for before, after in zip(energy.lines, found.lines, strict=True):
+        assert after.energy_pj.nominal == pytest.approx(2 * before.energy_pj.nominal, rel=1e-3), after.name
+
+
+class TestDram:
+    def test_flat_memory_is_priced_by_the_byte(self) -> None:
+        _, result, energy = run()
+        assert not command_counts(result)
+        moved = sum(result.dram_burst_read_bytes.values()) + sum(result.dram_burst_written_bytes.values())
+        assert line_pj(energy, DRAM, "data and rows") == pytest.approx(moved * 8 * 3.92)
+        assert line_pj(energy, DRAM, "standby") == pytest.approx(result.time_ps * 2 * 0.057)
+
+    def test_banked_memory_is_priced_by_its_commands(self) -> None:
+        _, result, energy = run(*BANKED)
+        commands = command_counts(result)
+        assert commands["ACT"] > 0
+        assert line_pj(energy, DRAM, "rows activated") == pytest.approx(909 * commands["ACT"])
+        bursts = commands["RD"] + commands["RDA"] + commands["WR"] + commands["WRA"]
+        moved = sum(result.dram_burst_read_bytes.values()) + sum(result.dram_burst_written_bytes.values())
+        assert 0.9 * moved < 32 * bursts <= moved  # a few reads find their data among the waiting writes
+        assert line_pj(energy, DRAM, "data") == pytest.approx(bursts * 32 * 8 * 2.71)
+        assert line_pj(energy, DRAM, "refreshes") == pytest.approx(commands["REFAB"] * 60.8e3 / 2)
+        assert line_pj(energy, DRAM, "refreshes by bank") == pytest.approx(commands["REFPB"] * 60.8e3 / 32)
+
+    @pytest.mark.parametrize(("standard", "pj_per_bit"), [("DDR4", 17.5), ("LPDDR5", 8), ("HBM3", 3.44)])
+    def test_other_standards_are_priced_by_the_byte(self, standard: str, pj_per_bit: float) -> None:
+        config, result, energy = run(*BANKED)
+        other = config.model_copy(update={"dram": config.dram.model_copy(update={"standard": standard})})
+        found = step_energy(other, result, energy.activity)
+        moved = sum(result.dram_burst_read_bytes.values()) + sum(result.dram_burst_written_bytes.values())
+        assert line_pj(found, DRAM, "data and rows") == pytest.approx(moved * 8 * pj_per_bit)
+        assert line_pj(found, DRAM, "standby") == pytest.approx(result.time_ps * 2 * 0.1)
+
+
+def test_the_description_holds_the_same_numbers() -> None:
+    _, result, energy = run()
+    described = describe_energy(energy)
+    assert described["energy_pj"] == energy.energy_pj.to_dict()
+    assert sum(line["energy_pj"]["nominal"] for line in described["lines"]) == pytest.approx(energy.energy_pj.nominal)
+    assert described["activity"]["forward"]["look_ups"] == result.work["forward_look_ups"]
+    assert described["time_ps"] == result.time_ps
