@@ -1,14 +1,14 @@
 """Bounded queues of requests: acceptance in order, write forwarding and coalescing, keys of the next commands.
 
-Queues hold slots in order of arrival in a window of a longer array; taking an entry out moves the shorter side.
+A queue lists slots in order of arrival in a window of a longer table, and beside each slot its key: the offset of the
+earliest tick of the slot's next command, or of the cell NEVER while that command must not come.
 """
 
 from __future__ import annotations
 
-from numba import njit
-
 from tlm.memory.bank_state import (
     ACTIVATING,
+    ACTIVE_ENTRIES,
     ACTIVE_LENGTH,
     BANKS,
     BANKS_PER_UNIT,
@@ -18,21 +18,29 @@ from tlm.memory.bank_state import (
     BURST_ROW,
     BURST_TRANSACTION,
     BURST_WRITE,
+    BUSY,
+    BUSY_UNITS,
     CLOSED,
     COALESCED_WRITES,
     DONE_TICK,
+    EARLIEST,
     FILTER,
     FORWARDED_READS,
     FREE_LENGTH,
+    FREE_SLOTS,
     LAST_ACCEPTED,
     LAST_DATA,
     LATENCIES,
+    LATENCY_BINS,
     LINE,
-    LOG_LATENCIES,
+    LINE_FILTER,
     NEXT_DUE,
     OFFER_TICK,
     OFFERS,
+    OPEN_ROW,
+    READ_ENTRIES,
     READ_HEAD,
+    READ_KEYS,
     READ_LATENCY_MAX,
     READ_LATENCY_MIN,
     READ_LATENCY_SUM,
@@ -42,240 +50,225 @@ from tlm.memory.bank_state import (
     REMAINING,
     REQUESTS,
     ROW_HITS_FIRST,
+    SLOT_ARRIVAL,
+    SLOT_BANK,
+    SLOT_COLUMN,
+    SLOT_COUNTED,
+    SLOT_LINE,
+    SLOT_REQUEST,
+    SLOT_ROW,
+    SLOT_TRANSACTION,
+    SLOT_WRITE,
     WAITING_HEAD,
     WAITING_TAIL,
     WRITE_HEAD,
     WRITE_LENGTH,
-    WRITE_QUEUE,
-    WRITES,
     Ints,
-    View,
 )
-from tlm.memory.bank_timing import ACT, PRE
-from tlm.memory.commands import DramCommand
+from tlm.memory.bank_timing import ACT, PRE, RD, helper
 
-RD, WR = int(DramCommand.RD), int(DramCommand.WR)
 READ_SIDE, WRITE_SIDE = 0, 1
+"""Added to READ_HEAD, READ_ENTRIES and so on this gives the queue's place; added to RD the column command."""
 
 
-@njit(nogil=True, cache=True)
-def never_key(v: View) -> int:
-    """Return the key of a command that must not come."""
-    return len(v.earliest) - 1
-
-
-@njit(nogil=True, cache=True)
-def _key(v: View, slot: int, column_command: int) -> int:
-    bank = v.slot_bank[slot]
-    open_row = v.open_row[bank]
-    if open_row == v.slot_row[slot]:
-        return column_command * v.constants[BANKS] + bank
+@helper
+def _key(s: Ints, c: Ints, slot: int, side: int) -> int:
+    bank = s[slot + SLOT_BANK]
+    open_row = s[c[OPEN_ROW] + bank]
+    if open_row == s[slot + SLOT_ROW]:
+        return c[EARLIEST] + (RD + side) * c[BANKS] + bank
     if open_row == CLOSED:
-        return ACT * v.constants[BANKS] + bank
-    if open_row == ACTIVATING or v.busy[bank] > 0:
-        return never_key(v)
-    return PRE * v.constants[BANKS] + bank
+        return c[EARLIEST] + ACT * c[BANKS] + bank
+    if open_row == ACTIVATING or s[c[BUSY] + bank] > 0:
+        return c[OPEN_ROW] - 1  # the cell NEVER, the last of EARLIEST
+    return c[EARLIEST] + PRE * c[BANKS] + bank
 
 
-@njit(nogil=True, cache=True)
-def _rekey_queue(v: View, side: int, low: int, high: int) -> None:
-    s = v.scalars
-    slots, keys = (v.write_slots, v.write_keys) if side == WRITE_SIDE else (v.read_slots, v.read_keys)
-    first = s[READ_HEAD + side]
-    column_command = WR if side == WRITE_SIDE else RD
+@helper
+def _rekey_queue(s: Ints, c: Ints, side: int, low: int, high: int) -> None:
+    first, keys = s[READ_HEAD + side], c[READ_KEYS + side] - c[READ_ENTRIES + side]
     for j in range(first, first + s[READ_LENGTH + side]):
-        if low <= v.slot_bank[slots[j]] < high:
-            keys[j] = _key(v, slots[j], column_command)
+        bank = s[s[j] + SLOT_BANK]
+        if low <= bank < high:
+            s[j + keys] = _key(s, c, s[j], side)
 
 
-@njit(nogil=True, cache=True)
-def _hold_precharges(v: View, side: int, bank: int) -> None:
+@helper
+def _hold_precharges(s: Ints, c: Ints, side: int, bank: int) -> None:
     """Under row hits first: hold every PRE of a bank that a request not younger than it would still hit."""
-    s = v.scalars
-    slots, keys = (v.write_slots, v.write_keys) if side == WRITE_SIDE else (v.read_slots, v.read_keys)
-    first = s[READ_HEAD + side]
+    first, keys = s[READ_HEAD + side], c[READ_KEYS + side] - c[READ_ENTRIES + side]
     hit_arrival = -1
     for j in range(first, first + s[READ_LENGTH + side]):
-        if v.slot_bank[slots[j]] == bank and v.slot_row[slots[j]] == v.open_row[bank]:
-            hit_arrival = v.slot_arrival[slots[j]]
+        if s[s[j] + SLOT_BANK] == bank and s[s[j] + SLOT_ROW] == s[c[OPEN_ROW] + bank]:
+            hit_arrival = s[s[j] + SLOT_ARRIVAL]
             break
-    column_command = WR if side == WRITE_SIDE else RD
+    precharge = c[EARLIEST] + PRE * c[BANKS] + bank
     for j in range(first, first + s[READ_LENGTH + side]):
-        if v.slot_bank[slots[j]] == bank:
-            keys[j] = _key(v, slots[j], column_command)
-            if keys[j] == PRE * v.constants[BANKS] + bank and 0 <= hit_arrival <= v.slot_arrival[slots[j]]:
-                keys[j] = never_key(v)
+        if s[s[j] + SLOT_BANK] == bank:
+            key = _key(s, c, s[j], side)
+            held = key == precharge and 0 <= hit_arrival <= s[s[j] + SLOT_ARRIVAL]
+            s[j + keys] = c[OPEN_ROW] - 1 if held else key
 
 
-@njit(nogil=True, cache=True)
-def rekey_banks(v: View, low: int, high: int) -> None:
+@helper
+def rekey_banks(s: Ints, c: Ints, low: int, high: int) -> None:
     """Renew the keys of all requests to banks low to high - 1, after these banks' rows have changed."""
     for side in range(2):
-        if v.constants[ROW_HITS_FIRST]:
+        if c[ROW_HITS_FIRST]:
             for bank in range(low, high):
-                _hold_precharges(v, side, bank)
-        else:
-            _rekey_queue(v, side, low, high)
+                _hold_precharges(s, c, side, bank)
+        elif s[READ_LENGTH + side] > 0:
+            _rekey_queue(s, c, side, low, high)
 
 
-@njit(nogil=True, cache=True)
-def _append(slots: Ints, keys: Ints, scalars: Ints, side: int, slot: int, key: int) -> None:
-    head, length = scalars[READ_HEAD + side], scalars[READ_LENGTH + side]
-    if head + length == len(slots):
+@helper
+def _append(s: Ints, c: Ints, side: int, slot: int) -> None:
+    """Append a slot; at the end of the table the queue first moves back to its front."""
+    base, keys, head = c[READ_ENTRIES + side], c[READ_KEYS + side], s[READ_HEAD + side]
+    length = s[READ_LENGTH + side]
+    if length == 0:
+        head = base
+    elif head + length == base + 4 * c[READ_QUEUE + side]:
         for j in range(length):
-            slots[j], keys[j] = slots[head + j], keys[head + j]
-        head = 0
-        scalars[READ_HEAD + side] = 0
-    slots[head + length], keys[head + length] = slot, key
-    scalars[READ_LENGTH + side] = length + 1
+            s[base + j], s[keys + j] = s[head + j], s[keys + head - base + j]
+        head = base
+    s[READ_HEAD + side] = head
+    s[head + length] = slot
+    s[keys + head - base + length] = _key(s, c, slot, side)
+    s[READ_LENGTH + side] = length + 1
 
 
-@njit(nogil=True, cache=True)
-def take(v: View, side: int, j: int) -> int:
-    """Take entry `j` of a queue's array out and return its slot."""
-    s = v.scalars
-    slots, keys = (v.write_slots, v.write_keys) if side == WRITE_SIDE else (v.read_slots, v.read_keys)
-    slot = slots[j]
+@helper
+def take(s: Ints, c: Ints, side: int, j: int) -> int:
+    """Take the entry at `j` out of its queue, moving the shorter side, and return its slot."""
+    slot, keys = s[j], c[READ_KEYS + side] - c[READ_ENTRIES + side]
     head, length = s[READ_HEAD + side], s[READ_LENGTH + side]
     if j - head <= length // 2:
         for i in range(j, head, -1):
-            slots[i], keys[i] = slots[i - 1], keys[i - 1]
+            s[i], s[i + keys] = s[i - 1], s[i - 1 + keys]
         s[READ_HEAD + side] = head + 1
     else:
         for i in range(j, head + length - 1):
-            slots[i], keys[i] = slots[i + 1], keys[i + 1]
+            s[i], s[i + keys] = s[i + 1], s[i + 1 + keys]
     s[READ_LENGTH + side] = length - 1
     if side == WRITE_SIDE:
-        v.line_filter[_hash(v.slot_line[slot])] -= 1
-    if v.constants[ROW_HITS_FIRST]:
-        _hold_precharges(v, side, v.slot_bank[slot])
-    return int(slot)
+        s[c[LINE_FILTER] + _hash(s[slot + SLOT_LINE])] -= 1
+    if c[ROW_HITS_FIRST]:
+        _hold_precharges(s, c, side, s[slot + SLOT_BANK])
+    return slot
 
 
-@njit(nogil=True, cache=True)
-def activate_request(v: View, slot: int) -> None:
+@helper
+def activate_request(s: Ints, c: Ints, slot: int) -> None:
     """Put a request on the list of those whose row was opened for them."""
-    s = v.scalars
-    v.active_slots[s[ACTIVE_LENGTH]] = slot
+    s[c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH]] = slot
     s[ACTIVE_LENGTH] += 1
 
 
-@njit(nogil=True, cache=True)
-def hold_bank(v: View, bank: int, change: int) -> None:
+@helper
+def hold_bank(s: Ints, c: Ints, bank: int, change: int) -> None:
     """Count the requests that wait for their column command on an activated bank: no PRE meanwhile."""
-    v.busy[bank] += change
-    v.busy_units[bank // v.constants[BANKS_PER_UNIT]] += change
+    s[c[BUSY] + bank] += change
+    s[c[BUSY_UNITS] + bank // c[BANKS_PER_UNIT]] += change
 
 
-@njit(nogil=True, cache=True)
-def take_active(v: View, i: int) -> int:
-    """Take entry `i` of the activated requests out and return its slot."""
-    s = v.scalars
-    slot = v.active_slots[i]
-    for j in range(i, s[ACTIVE_LENGTH] - 1):
-        v.active_slots[j] = v.active_slots[j + 1]
+@helper
+def take_active(s: Ints, c: Ints, j: int) -> int:
+    """Take the activated request at `j` out and return its slot."""
+    slot = s[j]
+    for i in range(j, c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH] - 1):
+        s[i] = s[i + 1]
     s[ACTIVE_LENGTH] -= 1
-    return int(slot)
+    return slot
 
 
-@njit(nogil=True, cache=True)
-def free_slot(v: View, slot: int) -> None:
+@helper
+def free_slot(s: Ints, c: Ints, slot: int) -> None:
     """Give a slot back."""
-    v.free_slots[v.scalars[FREE_LENGTH]] = slot
-    v.scalars[FREE_LENGTH] += 1
+    s[c[FREE_SLOTS] + s[FREE_LENGTH]] = slot
+    s[FREE_LENGTH] += 1
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _hash(line: int) -> int:
     return (line ^ (line >> 8) ^ (line >> 17)) % FILTER
 
 
-@njit(nogil=True, cache=True)
-def _buffered(v: View, line: int) -> bool:
+@helper
+def _buffered(s: Ints, c: Ints, line: int) -> bool:
     """Whether a write to this burst's address waits in the write queue."""
-    if v.line_filter[_hash(line)] == 0:
+    if s[c[LINE_FILTER] + _hash(line)] == 0:
         return False
-    first = v.scalars[WRITE_HEAD]
-    for j in range(first, first + v.scalars[WRITE_LENGTH]):
-        if v.slot_line[v.write_slots[j]] == line:
+    for j in range(s[WRITE_HEAD], s[WRITE_HEAD] + s[WRITE_LENGTH]):
+        if s[s[j] + SLOT_LINE] == line:
             return True
     return False
 
 
-@njit(nogil=True, cache=True)
-def finish_burst(v: View, transaction: int, tick: int) -> None:
+@helper
+def finish_burst(s: Ints, transaction: int, tick: int) -> None:
     """Take note that one burst of a transaction is complete at `tick`."""
-    t = v.transactions[transaction]
-    t[DONE_TICK] = max(t[DONE_TICK], tick)
-    t[REMAINING] -= 1
-    if t[REMAINING] == 0:
-        v.scalars[NEXT_DUE] = min(v.scalars[NEXT_DUE], t[DONE_TICK])
+    s[transaction + DONE_TICK] = max(s[transaction + DONE_TICK], tick)
+    s[transaction + REMAINING] -= 1
+    if s[transaction + REMAINING] == 0:
+        s[NEXT_DUE] = min(s[NEXT_DUE], s[transaction + DONE_TICK])
 
 
-@njit(nogil=True, cache=True)
-def finish_read(v: View, arrival: int, tick: int) -> None:
+@helper
+def finish_read(s: Ints, c: Ints, arrival: int, tick: int) -> None:
     """Count a read whose last data beat comes at `tick`."""
-    s, n = v.scalars, v.statistics
     latency = tick - arrival
-    n[READ_LATENCY_SUM] += latency
-    n[READ_LATENCY_MIN] = min(n[READ_LATENCY_MIN], latency)
-    n[READ_LATENCY_MAX] = max(n[READ_LATENCY_MAX], latency)
-    if v.constants[LOG_LATENCIES]:
-        v.latencies[s[LATENCIES]] = latency
-        s[LATENCIES] += 1
+    s[READ_LATENCY_SUM] += latency
+    s[READ_LATENCY_MIN] = min(s[READ_LATENCY_MIN], latency)
+    s[READ_LATENCY_MAX] = max(s[READ_LATENCY_MAX], latency)
+    if c[LATENCY_BINS]:
+        s[c[LATENCIES] + min(latency, c[LATENCY_BINS] - 1)] += 1
     s[LAST_DATA] = max(s[LAST_DATA], tick)
 
 
-@njit(nogil=True, cache=True)
-def accept(v: View, now: int) -> None:
+@helper
+def accept(s: Ints, c: Ints, waiting: Ints, now: int) -> None:
     """Offer waiting bursts, in order, at the end of tick `now` until one is refused or has not arrived yet."""
-    s, c, n = v.scalars, v.constants, v.statistics
     if c[OFFERS] and s[OFFER_TICK] == now:
         return
     offers = 0
     while s[WAITING_HEAD] < s[WAITING_TAIL] and (c[OFFERS] == 0 or offers < c[OFFERS]):
-        burst = v.waiting[s[WAITING_HEAD]]
-        if burst[BURST_ARRIVAL] > now:
+        i = s[WAITING_HEAD]
+        if waiting[i, BURST_ARRIVAL] > now:
             break
-        side = burst[BURST_WRITE]
-        if s[WRITE_LENGTH] > 0 and _buffered(v, burst[LINE]):
+        side, transaction = waiting[i, BURST_WRITE], waiting[i, BURST_TRANSACTION]
+        if s[WRITE_LENGTH] > 0 and _buffered(s, c, waiting[i, LINE]):
             if side == WRITE_SIDE:
-                n[COALESCED_WRITES] += 1
-                finish_burst(v, burst[BURST_TRANSACTION], now)
+                s[COALESCED_WRITES] += 1
+                finish_burst(s, transaction, now)
             else:
-                n[FORWARDED_READS] += 1
-                finish_read(v, now, now + 1)
-                finish_burst(v, burst[BURST_TRANSACTION], now + 1)
+                s[FORWARDED_READS] += 1
+                finish_read(s, c, now, now + 1)
+                finish_burst(s, transaction, now + 1)
         elif s[READ_LENGTH + side] < c[READ_QUEUE + side]:
-            _enqueue(v, burst, side, now)
+            _enqueue(s, c, waiting, i, now)
         else:
             break
-        n[READS + side] += 1
-        n[LAST_ACCEPTED] = now
+        s[READS + side] += 1
+        s[LAST_ACCEPTED] = now
         s[REQUESTS] += 1
         s[WAITING_HEAD] += 1
         offers += 1
         s[OFFER_TICK] = now
 
 
-@njit(nogil=True, cache=True)
-def _enqueue(v: View, burst: Ints, side: int, now: int) -> None:
-    s = v.scalars
+@helper
+def _enqueue(s: Ints, c: Ints, waiting: Ints, i: int, now: int) -> None:
     s[FREE_LENGTH] -= 1
-    slot = v.free_slots[s[FREE_LENGTH]]
-    v.slot_bank[slot], v.slot_row[slot] = burst[BURST_BANK], burst[BURST_ROW]
-    v.slot_column[slot], v.slot_line[slot] = burst[BURST_COLUMN], burst[LINE]
-    v.slot_write[slot], v.slot_arrival[slot] = side, now
-    v.slot_transaction[slot], v.slot_request[slot] = burst[BURST_TRANSACTION], s[REQUESTS]
-    v.slot_counted[slot] = 0
+    slot, side = s[c[FREE_SLOTS] + s[FREE_LENGTH]], waiting[i, BURST_WRITE]
+    s[slot + SLOT_BANK], s[slot + SLOT_ROW] = waiting[i, BURST_BANK], waiting[i, BURST_ROW]
+    s[slot + SLOT_COLUMN], s[slot + SLOT_LINE] = waiting[i, BURST_COLUMN], waiting[i, LINE]
+    s[slot + SLOT_WRITE], s[slot + SLOT_ARRIVAL] = side, now
+    s[slot + SLOT_TRANSACTION], s[slot + SLOT_REQUEST] = waiting[i, BURST_TRANSACTION], s[REQUESTS]
+    s[slot + SLOT_COUNTED] = 0
+    _append(s, c, side, slot)
     if side == WRITE_SIDE:
-        _append(v.write_slots, v.write_keys, s, side, slot, _key(v, slot, WR))
-        v.line_filter[_hash(burst[LINE])] += 1
-        finish_burst(v, burst[BURST_TRANSACTION], now)
-    else:
-        _append(v.read_slots, v.read_keys, s, side, slot, _key(v, slot, RD))
-    if v.constants[ROW_HITS_FIRST]:
-        _hold_precharges(v, side, burst[BURST_BANK])
-
-
-assert (WRITE_HEAD, WRITE_LENGTH, WRITE_QUEUE, WRITES) == (READ_HEAD + 1, READ_LENGTH + 1, READ_QUEUE + 1, READS + 1)
+        s[c[LINE_FILTER] + _hash(waiting[i, LINE])] += 1
+        finish_burst(s, waiting[i, BURST_TRANSACTION], now)
+    if c[ROW_HITS_FIRST]:
+        _hold_precharges(s, c, side, waiting[i, BURST_BANK])

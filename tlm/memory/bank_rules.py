@@ -21,6 +21,7 @@ from tlm.memory.standard import DramStandard
 
 SCOPES = ("bank", "group", "stack_id", "other_stack_ids", "unit", "other_units")
 BANK_SCOPE, GROUP_SCOPE, STACK_SCOPE, OTHER_STACKS_SCOPE, UNIT_SCOPE, OTHER_UNITS_SCOPE = range(6)
+ONE_UNIT_SCOPE = 6  # of commands to a whole unit, which have one cell each
 
 RULE_FIELDS = 3  # following command, scope, ticks
 FOLLOWERS = 7  # commands ACT to REFAB: what the controller asks the earliest tick of; RDA and WRA follow as RD and WR do
@@ -135,26 +136,42 @@ def rule_table(standard: DramStandard) -> RuleTable:
     """Return a standard's rules in ticks, counted between the first ticks of both commands.
 
     A timing counts from the last tick of a command to the last tick of the next: a longer preceding command adds, a
-    longer following one takes away. Of several rules for the same scope only the longest is kept.
+    longer following one takes away. Of several rules for the same scope only the longest is kept, and none that says
+    less than one for a wider scope.
     """
-    family = standard.rules
+    family, organisation = standard.rules, standard.organisation
     longest: dict[tuple[C, C, int], int] = {}
     faw_ticks = 0
     for rule in family_rules(standard.family, family):
         clocks = sum(_term(term, standard) for term in rule.terms)
-        for preceding in rule.preceding:
+        scope = SCOPES.index(rule.scope)
+        if scope == STACK_SCOPE and organisation.stack_ids == 1:
+            scope = UNIT_SCOPE
+        absent = (scope == OTHER_STACKS_SCOPE and organisation.stack_ids == 1) or (
+            scope == OTHER_UNITS_SCOPE and organisation.units == 1
+        )
+        for preceding in () if absent else rule.preceding:
             for following in rule.following:
                 lengths = _length(preceding, family) - _length(following, family)
                 ticks = clocks * family.ticks_per_clock + lengths
                 if rule.window == 4:
                     faw_ticks = ticks
                     continue
-                key = (preceding, following, SCOPES.index(rule.scope))
+                key = (preceding, following, ONE_UNIT_SCOPE if following in (C.PREAB, C.REFAB) else scope)
                 longest[key] = max(ticks, longest.get(key, ticks))
-    rows = [[following, scope, ticks] for command in C for (p, following, scope), ticks in longest.items() if p == command]
-    counts = [sum(p == command for p, _, _ in longest) for command in C]
+    kept = {key: ticks for key, ticks in longest.items() if not _covered(key, ticks, longest)}
+    rows = [[following, scope, ticks] for command in C for (p, following, scope), ticks in kept.items() if p == command]
+    counts = [sum(preceding == command for preceding, _, _ in kept) for command in C]
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return RuleTable(np.array(rows, dtype=np.int64).reshape(-1, RULE_FIELDS), first, faw_ticks)
+
+
+def _covered(key: tuple[C, C, int], ticks: int, longest: dict[tuple[C, C, int], int]) -> bool:
+    """Whether a rule says nothing: it ends at once, or a rule of a wider scope says as much."""
+    preceding, following, scope = key
+    wider = {BANK_SCOPE: (GROUP_SCOPE, STACK_SCOPE, UNIT_SCOPE), GROUP_SCOPE: (STACK_SCOPE, UNIT_SCOPE)}
+    wider |= {STACK_SCOPE: (UNIT_SCOPE,), OTHER_STACKS_SCOPE: (UNIT_SCOPE,)}
+    return ticks <= 0 or any(longest.get((preceding, following, other), -1) >= ticks for other in wider.get(scope, ()))
 
 
 def _term(term: str | int, standard: DramStandard) -> int:

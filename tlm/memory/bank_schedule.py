@@ -7,8 +7,6 @@ anything can be issued; ticks in between are not visited.
 
 from __future__ import annotations
 
-from numba import njit
-
 from tlm.memory.bank_commands import (
     FROM_ACTIVE,
     issue_clock_start,
@@ -18,229 +16,226 @@ from tlm.memory.bank_commands import (
     issue_second_activate,
     priority_tick,
 )
-from tlm.memory.bank_queues import RD, WR, WRITE_SIDE
+from tlm.memory.bank_queues import READ_SIDE
 from tlm.memory.bank_state import (
     ACTIVATING_DEADLINE,
     ACTIVATING_SLOT,
+    ACTIVE_ENTRIES,
     ACTIVE_LENGTH,
     BANKS,
     CAS_SLOT,
     CLOCK_ALWAYS_ON,
     CLOCK_EXPIRY,
+    EARLIEST,
     HALF_CLOCK,
     NEVER,
     PRIORITY_LENGTH,
+    READ_ENTRIES,
     READ_HEAD,
+    READ_KEYS,
     READ_LENGTH,
+    SLOT_ARRIVAL,
+    SLOT_BANK,
+    SLOT_WRITE,
     WRITE_HIGH,
     WRITE_LENGTH,
     WRITE_LOW,
     WRITE_MODE,
-    View,
+    Ints,
 )
-from tlm.memory.bank_timing import row_slot
+from tlm.memory.bank_timing import RD, helper, row_slot
 
 
-@njit(nogil=True, cache=True)
-def set_write_mode(v: View) -> int:
+@helper
+def _set_write_mode(s: Ints, c: Ints) -> int:
     """Switch between reading and writing by how full the queues are; return the side to serve."""
-    s, c = v.scalars, v.constants
     if s[WRITE_MODE] == 0:
         if s[WRITE_LENGTH] > c[WRITE_HIGH] or s[READ_LENGTH] == 0:
             s[WRITE_MODE] = 1
     elif s[WRITE_LENGTH] < c[WRITE_LOW] and s[READ_LENGTH] != 0:
         s[WRITE_MODE] = 0
-    return int(s[WRITE_MODE])
+    return s[WRITE_MODE]
 
 
-@njit(nogil=True, cache=True)
-def _column_slot(v: View, tick: int) -> int:
+@helper
+def _column_slot(c: Ints, tick: int) -> int:
     """Return the first tick from `tick` on at which the column bus takes a command: rising edges only."""
-    return tick | 1 if v.constants[HALF_CLOCK] else tick
+    return tick | 1 if c[HALF_CLOCK] else tick
 
 
-@njit(nogil=True, cache=True)
-def _first_active(v: View, tick: int) -> tuple[int, int]:
-    """Return (tick, index) of the activated request whose column command is legal first; the oldest of equals."""
-    best, index, arrival = NEVER, -1, 0
-    for i in range(v.scalars[ACTIVE_LENGTH]):
-        slot = v.active_slots[i]
-        command = WR if v.slot_write[slot] == WRITE_SIDE else RD
-        legal = _column_slot(v, max(tick, v.earliest[command * v.constants[BANKS] + v.slot_bank[slot]]))
-        if legal < best or (legal == best and v.slot_arrival[slot] < arrival):
-            best, index, arrival = legal, i, v.slot_arrival[slot]
+@helper
+def _first_active(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
+    """Return (tick, entry) of the activated request whose column command is legal first; the oldest of equals."""
+    best, index, arrival = NEVER, 0, 0
+    for j in range(c[ACTIVE_ENTRIES], c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH]):
+        slot = s[j]
+        cell = c[EARLIEST] + (RD + s[slot + SLOT_WRITE]) * c[BANKS] + s[slot + SLOT_BANK]
+        legal = _column_slot(c, max(tick, s[cell]))
+        if legal < best or (legal == best and s[slot + SLOT_ARRIVAL] < arrival):
+            best, index, arrival = legal, j, s[slot + SLOT_ARRIVAL]
     return best, index
 
 
-@njit(nogil=True, cache=True)
-def _first_queued(v: View, side: int, tick: int, least_key: int) -> tuple[int, int]:
-    """Return (tick, index in the queue's array) of the queued command that is legal first; keys below are left out."""
-    keys = v.write_keys if side == WRITE_SIDE else v.read_keys
-    first = v.scalars[READ_HEAD + side]
-    best, index = NEVER, -1
-    for j in range(first, first + v.scalars[READ_LENGTH + side]):
-        key = keys[j]
-        legal = v.earliest[key]
-        if legal < best and key >= least_key:
-            if legal <= tick:
+@helper
+def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tuple[int, int]:
+    """Return (tick, entry) of the queued command that is legal first, the oldest of equals; lower keys do not count."""
+    keys = c[READ_KEYS + side] - c[READ_ENTRIES + side]
+    first = s[READ_HEAD + side]
+    best, index = NEVER, 0
+    for j in range(first, first + s[READ_LENGTH + side]):
+        key = s[j + keys]
+        if s[key] < best and key >= least_key:
+            best, index = s[key], j
+            if best <= tick:
                 return tick, j
-            best, index = legal, j
     return best, index
 
 
-@njit(nogil=True, cache=True)
-def _first_of_both(v: View, side: int, tick: int) -> tuple[int, int, int, int]:
-    """Return (tick, index) of the first legal column command and (tick, index) of the first legal row command."""
-    keys = v.write_keys if side == WRITE_SIDE else v.read_keys
-    first = v.scalars[READ_HEAD + side]
-    banks = v.constants[BANKS]
+@helper
+def _first_of_both(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int, int, int]:
+    """Return (tick, entry) of the first legal column command and (tick, entry) of the first legal row command."""
+    keys = c[READ_KEYS + side] - c[READ_ENTRIES + side]
+    first, banks, base = s[READ_HEAD + side], c[BANKS], c[EARLIEST]
     column, row = NEVER, NEVER
-    column_index, row_index = -1, -1
-    for j in range(first, first + v.scalars[READ_LENGTH + side]):
-        key = keys[j]
-        legal = max(tick, v.earliest[key])
-        if key >= 2 * banks:
-            if legal < column:
-                legal = _column_slot(v, legal)
+    column_index, row_index = 0, 0
+    for j in range(first, first + s[READ_LENGTH + side]):
+        key = s[j + keys]
+        if key >= base + 2 * banks:
+            if s[key] < column and column > tick:
+                legal = _column_slot(c, max(tick, s[key]))
                 if legal < column:
                     column, column_index = legal, j
-        elif legal < row:
-            legal = row_slot(v, key // banks, key % banks, legal)
+        elif s[key] < row and row > tick:
+            legal = row_slot(s, c, (key - base) // banks, (key - base) % banks, max(tick, s[key]))
             if legal < row:
                 row, row_index = legal, j
     return column, column_index, row, row_index
 
 
-@njit(nogil=True, cache=True)
-def step_dual_bus(v: View, tick: int, bound: int) -> int:
+@helper
+def step_dual_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
     """Issue at the first tick in `tick` to `bound` at which a column or a row command can come; return that tick.
 
     Both buses take a command in one tick, the column first. Returns a later tick than `bound` if nothing is issued.
     """
-    s = v.scalars
-    active, active_index = _first_active(v, tick)
-    waits = s[PRIORITY_LENGTH] > 0
-    side, scanned = s[WRITE_MODE], False
-    column, column_index, row, row_index = NEVER, -1, NEVER, -1
+    active, active_index = _first_active(s, c, tick)
+    waits, scanned = s[PRIORITY_LENGTH] > 0, False
+    side, column, column_index, row, row_index = READ_SIDE, NEVER, 0, NEVER, 0
     if waits:
-        row = priority_tick(v, tick)
+        row = priority_tick(s, c, tick)
     elif active > tick:
-        side, scanned = set_write_mode(v), True
-        column, column_index, row, row_index = _first_of_both(v, side, tick)
+        side, scanned = _set_write_mode(s, c), True
+        column, column_index, row, row_index = _first_of_both(s, c, side, tick)
     now = min(active, column, row)
     if now > bound:
         return now
     if active == now:
-        issue_column(v, FROM_ACTIVE, active_index, now)
+        issue_column(s, c, log, FROM_ACTIVE, active_index, now)
     elif column == now:
-        issue_column(v, side, column_index, now)
+        issue_column(s, c, log, side, column_index, now)
     if waits:
-        if priority_tick(v, now) == now:
-            issue_priority(v, now)
+        if priority_tick(s, c, now) == now:
+            issue_priority(s, c, log, now)
         return now
-    if scanned and set_write_mode(v) == side and row > now:
-        return now
-    side = set_write_mode(v)
-    _, _, row, row_index = _first_of_both(v, side, now)
+    changed = _set_write_mode(s, c)
+    if not scanned or changed != side or (row == now and (column == now or active == now)):
+        side = changed
+        _, _, row, row_index = _first_of_both(s, c, side, now)
     if row == now:
-        keys = v.write_keys if side == WRITE_SIDE else v.read_keys
-        issue_row(v, side, row_index, keys[row_index], now)
+        key = s[row_index + c[READ_KEYS + side] - c[READ_ENTRIES + side]]
+        issue_row(s, c, log, side, row_index, key, now)
     return now
 
 
-@njit(nogil=True, cache=True)
-def step_single_bus(v: View, tick: int, bound: int) -> int:
+@helper
+def step_single_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
     """Issue at the first tick in `tick` to `bound` at which any command can come; return that tick, or a later one."""
-    s = v.scalars
-    active, index = _first_active(v, tick)
-    if active == tick:
-        if tick <= bound:
-            _issue(v, FROM_ACTIVE, index, tick)
-        return tick
-    if s[PRIORITY_LENGTH] > 0:
-        priority = priority_tick(v, tick)
-        if priority < active:
-            if priority <= bound:
-                issue_priority(v, priority)
-            return priority
-    else:
-        side = set_write_mode(v)
-        queued, queued_index = _first_queued(v, side, tick, 0)
-        if queued < active:
-            if queued <= bound:
-                _issue(v, side, queued_index, queued)
-            return queued
-    if active <= bound:
-        _issue(v, FROM_ACTIVE, index, active)
-    return active
+    active, index = _first_active(s, c, tick)
+    best, source = active, FROM_ACTIVE
+    if active > tick:
+        if s[PRIORITY_LENGTH] > 0:
+            priority = priority_tick(s, c, tick)
+            if priority < active:
+                if priority <= bound:
+                    issue_priority(s, c, log, priority)
+                return priority
+        else:
+            side = _set_write_mode(s, c)
+            queued, queued_index = _first_queued(s, c, side, tick, 0)
+            if queued < active:
+                best, source, index = queued, side, queued_index
+    if best <= bound:
+        _issue(s, c, log, source, index, best)
+    return best
 
 
-@njit(nogil=True, cache=True)
-def _issue(v: View, source: int, index: int, tick: int) -> None:
+@helper
+def _issue(s: Ints, c: Ints, log: Ints, source: int, index: int, tick: int) -> None:
     """Issue what a request needs; where the data clock has lapsed (LPDDR5), CAS comes a tick before RD or WR."""
-    if source == FROM_ACTIVE:
-        slot, is_column, key = v.active_slots[index], True, 0
+    if source != FROM_ACTIVE:
+        key = s[index + c[READ_KEYS + source] - c[READ_ENTRIES + source]]
+        if key < c[EARLIEST] + 2 * c[BANKS]:
+            issue_row(s, c, log, source, index, key, tick)
+            return
+    if c[CLOCK_ALWAYS_ON] or tick < s[CLOCK_EXPIRY]:
+        issue_column(s, c, log, source, index, tick)
+    elif s[ACTIVATING_SLOT] >= 0 and s[ACTIVATING_DEADLINE] <= tick + 1:
+        issue_second_activate(s, c, log, tick)
     else:
-        slots, keys = (v.write_slots, v.write_keys) if source == WRITE_SIDE else (v.read_slots, v.read_keys)
-        slot, key = slots[index], keys[index]
-        is_column = key >= 2 * v.constants[BANKS]
-    if not is_column:
-        issue_row(v, source, index, key, tick)
-    elif v.constants[CLOCK_ALWAYS_ON] or tick < v.scalars[CLOCK_EXPIRY]:
-        issue_column(v, source, index, tick)
-    elif v.scalars[ACTIVATING_SLOT] >= 0 and v.scalars[ACTIVATING_DEADLINE] <= tick + 1:
-        issue_second_activate(v, tick)
-    else:
-        issue_clock_start(v, slot, tick)
+        issue_clock_start(s, c, log, s[index], tick)
 
 
-@njit(nogil=True, cache=True)
-def step_split_activate(v: View, tick: int, bound: int) -> int:
+@helper
+def step_split_activate(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
     """As `step_single_bus`, for a bus on which ACT1 is followed by ACT2 and CAS by RD or WR (LPDDR5).
 
     ACT2 comes in the first tick in which nothing else can, at latest at its deadline; meanwhile no other ACT1.
     """
-    s = v.scalars
     if s[CAS_SLOT] < 0 and s[ACTIVATING_SLOT] < 0:
-        return step_single_bus(v, tick, bound)
+        return step_single_bus(s, c, log, tick, bound)
     if tick > bound:
         return tick
     if s[CAS_SLOT] >= 0:
-        source, index = _find(v, s[CAS_SLOT])
-        issue_column(v, source, index, tick)
+        source, index = _find(s, c, s[CAS_SLOT])
+        issue_column(s, c, log, source, index, tick)
         s[CAS_SLOT] = -1
         return tick
-    if s[ACTIVATING_DEADLINE] <= tick:
-        issue_second_activate(v, tick)
-        return tick
-    active, index = _first_active(v, tick)
-    if active == tick:
-        _issue(v, FROM_ACTIVE, index, tick)
-        return tick
-    if s[PRIORITY_LENGTH] > 0:
-        if priority_tick(v, tick) == tick:
-            issue_priority(v, tick)
-            return tick
+    source, index = _ready_beside_activation(s, c, tick)
+    if source == _PRIORITY:
+        issue_priority(s, c, log, tick)
+    elif source == _NOTHING:
+        issue_second_activate(s, c, log, tick)
     else:
-        side = set_write_mode(v)
-        queued, queued_index = _first_queued(v, side, tick, v.constants[BANKS])
-        if queued == tick:
-            _issue(v, side, queued_index, tick)
-            return tick
-    issue_second_activate(v, tick)
+        _issue(s, c, log, source, index, tick)
     return tick
 
 
-@njit(nogil=True, cache=True)
-def _find(v: View, slot: int) -> tuple[int, int]:
-    """Return (source, index) of the slot whose CAS has been issued."""
-    for i in range(v.scalars[ACTIVE_LENGTH]):
-        if v.active_slots[i] == slot:
-            return FROM_ACTIVE, i
-    side = v.slot_write[slot]
-    slots = v.write_slots if side == WRITE_SIDE else v.read_slots
-    first = v.scalars[READ_HEAD + side]
-    for j in range(first, first + v.scalars[READ_LENGTH + side]):
-        if slots[j] == slot:
-            return side, j
-    return -1, -1
+_PRIORITY, _NOTHING = 3, 4
+
+
+@helper
+def _ready_beside_activation(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
+    """Return (source, entry) of what comes at `tick` between ACT1 and ACT2, if anything may."""
+    if s[ACTIVATING_DEADLINE] <= tick:
+        return _NOTHING, 0
+    active, index = _first_active(s, c, tick)
+    if active == tick:
+        return FROM_ACTIVE, index
+    if s[PRIORITY_LENGTH] > 0:
+        return (_PRIORITY if priority_tick(s, c, tick) == tick else _NOTHING), 0
+    side = _set_write_mode(s, c)
+    queued, queued_index = _first_queued(s, c, side, tick, c[EARLIEST] + c[BANKS])
+    return (side if queued == tick else _NOTHING), queued_index
+
+
+@helper
+def _find(s: Ints, c: Ints, slot: int) -> tuple[int, int]:
+    """Return (source, entry) of the slot whose CAS has been issued."""
+    for j in range(c[ACTIVE_ENTRIES], c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH]):
+        if s[j] == slot:
+            return FROM_ACTIVE, j
+    side = s[slot + SLOT_WRITE]
+    j = s[READ_HEAD + side]
+    while s[j] != slot:
+        j += 1
+    return side, j

@@ -21,6 +21,7 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 _FOREVER = b.NEVER - 1
+_LATENCY_BINS = 1 << 16
 _REFRESH = {"none": b.REFRESH_NONE, "all_bank": b.REFRESH_ALL_BANK, "per_bank": b.REFRESH_PER_BANK}
 
 
@@ -116,7 +117,6 @@ class Snapshot:
     """A channel's state at one tick; a few KB."""
 
     state: IntArray
-    transactions: IntArray
     waiting: IntArray
     completed: tuple[tuple[int, int], ...]
 
@@ -139,61 +139,32 @@ class DramChannel:
         self.standard = standard
         self.controller = controller
         modelled = _modelled(standard, controller)
-        organisation = modelled.organisation
-        self._mapping = address_mapping(controller.mapping, organisation, standard.burst_bytes)
-        self._constants = _constants(modelled, controller, log_commands, log_latencies)
-        table = rule_table(modelled)
-        self._rules, self._first_rule = table.rules, table.first
-        self._constants[b.FAW_TICKS] = table.faw_ticks
-        sizes = b.state_sizes(
-            organisation.banks, organisation.units, organisation.stack_ids, controller.read_queue, controller.write_queue
-        )
-        self._offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self._state = np.zeros(self._offsets[-1], dtype=np.int64)
-        self._organisation = organisation
+        self._organisation = modelled.organisation
+        self._mapping = address_mapping(controller.mapping, modelled.organisation, standard.burst_bytes)
+        constants = _constants(modelled, controller)
+        constants |= {b.LOG_COMMANDS: log_commands, b.LATENCY_BINS: _LATENCY_BINS if log_latencies else 0}
+        self._state, self._constants = b.new_state(constants, modelled.organisation.stack_ids, rule_table(modelled))
         self._waiting = np.zeros((64, b.BURST_FIELDS), dtype=np.int64)
         self._written = 0  # rows of `_waiting` ever written: what a snapshot may still need
-        self._transactions = np.full((8, b.TRANSACTION_FIELDS), -1, dtype=np.int64)
-        self._completed = np.zeros((8, 2), dtype=np.int64)
-        self._commands = np.zeros((1024 if log_commands else 2, b.LOG_FIELDS), dtype=np.int64)
-        self._latencies = np.zeros(1024 if log_latencies else 1, dtype=np.int64)
+        self._log = np.zeros((1024 if log_commands else 0, b.LOG_FIELDS), dtype=np.int64)
         self.completed: list[tuple[int, int]] = []
-        self._reset()
-
-    def _view(self, name: str) -> IntArray:
-        index = b.View._fields.index(name)
-        return self._state[self._offsets[index] : self._offsets[index + 1]]
-
-    def _reset(self) -> None:
-        scalars = self._view("scalars")
-        for index in (b.CAS_SLOT, b.ACTIVATING_SLOT, b.PAIR_TICK, b.OFFER_TICK):
-            scalars[index] = -1
-        scalars[b.NEXT_DUE] = b.NEVER
-        scalars[b.REFRESH_TICK] = self._constants[b.REFRESH_INTERVAL]
-        self._view("statistics")[b.READ_LATENCY_MIN] = b.NEVER
-        self._view("earliest")[-1] = b.NEVER
-        self._view("open_row")[:] = b.CLOSED
-        self._view("activations")[:] = -1
-        free = self._view("free_slots")
-        free[:] = np.arange(len(free))
-        scalars[b.FREE_LENGTH] = len(free)
 
     @property
     def now(self) -> int:
         """The last tick that has been simulated."""
-        return int(self._view("scalars")[b.NOW])
+        return int(self._state[b.NOW])
 
     @property
     def idle(self) -> bool:
         """Whether no burst waits, is queued or has its row open for it; data may still be on the bus."""
-        s = self._view("scalars")
+        s = self._state
         queued = s[b.READ_LENGTH] + s[b.WRITE_LENGTH] + s[b.ACTIVE_LENGTH]
         return bool(queued == 0 and s[b.WAITING_HEAD] == s[b.WAITING_TAIL] and s[b.ACTIVATING_SLOT] < 0)
 
     @property
     def idle_tick(self) -> int | None:
         """The tick in which the last data beat leaves the bus; None while bursts are still waiting."""
-        return int(self._view("scalars")[b.LAST_DATA]) if self.idle else None
+        return int(self._state[b.LAST_DATA]) if self.idle else None
 
     def add(self, addresses: IntArray, is_write: BoolArray | bool, transaction: int, arrival_tick: int) -> None:
         """Append bursts (byte addresses within the channel) of a transaction behind those already waiting.
@@ -202,12 +173,14 @@ class DramChannel:
         A transaction may be added in parts as long as it is not complete; its number is not negative. Raises
         InputError for addresses beyond the capacity or not a multiple of the burst.
         """
+        if transaction < 0:
+            raise InputError("a transaction's number is negative", "transaction", transaction, "0 or more")
         addresses = np.ascontiguousarray(addresses, dtype=np.int64)
         if not len(addresses):
             raise InputError("a transaction without bursts", f"transaction {transaction}")
         self._check_addresses(addresses)
-        scalars = self._view("scalars")
-        head, tail = int(scalars[b.WAITING_HEAD]), int(scalars[b.WAITING_TAIL])
+        s = self._state
+        head, tail = int(s[b.WAITING_HEAD]), int(s[b.WAITING_TAIL])
         before = int(self._waiting[tail - 1, b.BURST_ARRIVAL]) if tail > head else 0
         if arrival_tick < max(self.now, before):
             raise InputError("arrives in the past", f"transaction {transaction}", arrival_tick, f"{self.now} or later")
@@ -219,14 +192,9 @@ class DramChannel:
         new[:, b.BURST_BANK], new[:, b.BURST_ROW], new[:, b.BURST_COLUMN] = self._mapping.decode(addresses)
         new[:, b.BURST_WRITE] = is_write
         new[:, b.BURST_TRANSACTION] = self._open_transaction(transaction, len(addresses))
+        s = self._state
         new[:, b.BURST_ARRIVAL] = arrival_tick
-        scalars[b.WAITING_TAIL] = self._written = tail + len(addresses)
-        if self._constants[b.LOG_LATENCIES]:
-            self._latencies = _grown(self._latencies, int(scalars[b.REQUESTS]) + self._queued() + len(new))
-
-    def _queued(self) -> int:
-        s = self._view("scalars")
-        return int(s[b.WAITING_TAIL] - s[b.WAITING_HEAD])
+        s[b.WAITING_TAIL] = self._written = tail + len(addresses)
 
     def _check_addresses(self, addresses: IntArray) -> None:
         burst, capacity = self.standard.burst_bytes, self.standard.capacity_bytes
@@ -243,28 +211,29 @@ class DramChannel:
         """Put the waiting bursts into a new array; snapshots keep the old one."""
         waiting = np.zeros((2 * (tail - head + more) + 64, b.BURST_FIELDS), dtype=np.int64)
         waiting[: tail - head] = self._waiting[head:tail]
-        scalars = self._view("scalars")
-        scalars[b.WAITING_HEAD], scalars[b.WAITING_TAIL] = 0, tail - head
+        s = self._state
+        s[b.WAITING_HEAD], s[b.WAITING_TAIL] = 0, tail - head
         self._waiting = waiting
 
+    def _transactions(self) -> IntArray:
+        return self._state[self._constants[b.TRANSACTIONS] :].reshape(-1, b.TRANSACTION_FIELDS)
+
     def _open_transaction(self, transaction: int, bursts: int) -> int:
-        if transaction < 0:
-            raise InputError("a transaction's number is negative", "transaction", transaction, "0 or more")
-        t = self._transactions
+        """Return the offset of a transaction's record in the state, with `bursts` more to come."""
+        t = self._transactions()
         known = np.flatnonzero(t[:, b.TRANSACTION_ID] == transaction)
-        if len(known) and t[known[0], b.REMAINING] > 0:
+        if len(known):
             t[known[0], b.REMAINING] += bursts
-            return int(known[0])
-        free = np.flatnonzero(t[:, b.TRANSACTION_ID] < 0)
-        if not len(free):
-            free = np.array([len(t)])
-            more = np.full((2 * len(t), b.TRANSACTION_FIELDS), -1, dtype=np.int64)
-            more[: len(t)] = t
-            self._transactions = t = more
-        scalars = self._view("scalars")
-        t[free[0]] = transaction, bursts, 0, scalars[b.ADDED_TRANSACTIONS]
-        scalars[b.ADDED_TRANSACTIONS] += 1
-        return int(free[0])
+            index = int(known[0])
+        else:
+            free = np.flatnonzero(t[:, b.TRANSACTION_ID] < 0)
+            if not len(free):
+                self._state = np.concatenate([self._state, np.full(t.size, -1, dtype=np.int64)])
+                free, t = np.array([len(t)]), self._transactions()
+            index = int(free[0])
+            t[index] = transaction, bursts, 0, self._state[b.ADDED], 0
+            self._state[b.ADDED] += 1
+        return int(self._constants[b.TRANSACTIONS]) + index * b.TRANSACTION_FIELDS
 
     def run(self, until_tick: int, stop_at_completion: bool = False) -> int:
         """Advance up to and including `until_tick`, or to the tick in which a transaction became complete."""
@@ -275,53 +244,39 @@ class DramChannel:
         return self._advance(_FOREVER, RUN_TO_IDLE)
 
     def _advance(self, until_tick: int, mode: int) -> int:
-        if len(self._completed) < len(self._transactions):
-            self._completed = np.zeros((len(self._transactions), 2), dtype=np.int64)
-        while True:
-            status = advance(
-                self._state,
-                self._offsets,
-                self._constants,
-                self._rules,
-                self._first_rule,
-                self._waiting,
-                self._transactions,
-                self._completed,
-                self._commands,
-                self._latencies,
-                until_tick,
-                mode,
-            )
-            if status != LOG_FULL:
-                break
-            self._commands = _grown(self._commands, 2 * len(self._commands))
-        scalars = self._view("scalars")
-        for transaction, tick in self._completed[: scalars[b.COMPLETED]].tolist():
-            self.completed.append((transaction, tick))
-        scalars[b.COMPLETED] = 0
+        status = LOG_FULL
+        while status == LOG_FULL:
+            status = advance(self._state, self._constants, self._waiting, self._log, until_tick, mode)
+            if status == LOG_FULL:
+                self._log = np.concatenate([self._log, np.zeros_like(self._log)])
+        t = self._transactions()
+        done = np.flatnonzero(t[:, b.REPORTED] > 0)
+        if len(done):
+            order = done[np.lexsort((t[done, b.SEQUENCE], t[done, b.DONE_TICK]))]
+            self.completed += [(int(t[i, b.TRANSACTION_ID]), int(t[i, b.DONE_TICK])) for i in order]
+            t[done] = -1
         if status == REFRESH_OVERDUE:
             raise InputError("refreshes come faster than they can be done", f"{self.standard.name}: nREFI")
-        return int(scalars[b.NOW])
+        return self.now
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the state, to be given back to `restore`."""
-        return Snapshot(self._state.copy(), self._transactions.copy(), self._waiting, tuple(self.completed))
+        return Snapshot(self._state.copy(), self._waiting, tuple(self.completed))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take a state back that `snapshot` of this channel returned; it can be taken back again and again."""
         if snapshot.waiting is not self._waiting:
             self._waiting = snapshot.waiting
             self._written = len(snapshot.waiting)
-        self._state[:] = snapshot.state
-        self._transactions = snapshot.transactions.copy()
+        self._state = snapshot.state.copy()
         self.completed[:] = snapshot.completed
 
     @property
     def statistics(self) -> ChannelStatistics:
         """Counts since the channel was made."""
-        values = self._view("statistics").tolist()
+        values = self._state[b.ROW_HITS : b.FRONT].tolist()
         names = [field.name for field in fields(ChannelStatistics)][:-1]
-        counts = dict(zip((command.name for command in DramCommand), values[b.COMMAND_COUNTS :], strict=True))
+        counts = dict(zip((command.name for command in DramCommand), values[b.COMMAND_COUNTS - b.ROW_HITS :], strict=True))
         numbers: dict[str, Any] = dict(zip(names, values, strict=False))
         if numbers["read_latency_min"] == b.NEVER:
             numbers["read_latency_min"] = 0
@@ -329,13 +284,14 @@ class DramChannel:
 
     @property
     def latencies(self) -> IntArray:
-        """Latency of every read so far in ticks, in the order of their data, if logged."""
-        return self._latencies[: self._view("scalars")[b.LATENCIES]]
+        """Reads by latency in ticks (the last bin: that or more), if logged; else empty."""
+        first = self._constants[b.LATENCIES]
+        return self._state[first : first + self._constants[b.LATENCY_BINS]]
 
     @property
     def commands(self) -> NDArray[np.void]:
         """Every command so far as `COMMAND_RECORD`s, if logged."""
-        log = self._commands[: self._view("scalars")[b.COMMANDS]]
+        log = self._log[: self._state[b.LOGGED]]
         organisation = self._organisation
         records = np.full(len(log), -1, dtype=COMMAND_RECORD)
         for name, column in (("tick", b.LOG_TICK), ("command", b.LOG_COMMAND), ("row", b.LOG_ROW)):
@@ -354,14 +310,6 @@ class DramChannel:
         return records
 
 
-def _grown(array: IntArray, least: int) -> IntArray:
-    if least <= len(array):
-        return array
-    grown = np.zeros((2 * least, *array.shape[1:]), dtype=np.int64)
-    grown[: len(array)] = array
-    return grown
-
-
 def _modelled(standard: DramStandard, controller: ControllerConfig) -> DramStandard:
     family = standard.rules
     if controller.refresh == "per_bank" and not family.per_bank_refresh:
@@ -377,13 +325,13 @@ def _modelled(standard: DramStandard, controller: ControllerConfig) -> DramStand
     return standard.with_units(controller.pseudo_channels)
 
 
-def _constants(standard: DramStandard, controller: ControllerConfig, log_commands: bool, log_latencies: bool) -> IntArray:
+def _constants(standard: DramStandard, controller: ControllerConfig) -> dict[int, int]:
     t, family, organisation = standard.timings, standard.rules, standard.organisation
     ticks = family.ticks_per_clock
     interval = t["nREFIpb"] if controller.refresh == "per_bank" else t["nREFI"]
     high = Fraction(str(controller.write_high)) * controller.write_queue
     low = Fraction(str(controller.write_low)) * controller.write_queue
-    values = {
+    return {
         b.BANKS: organisation.banks,
         b.UNITS: organisation.units,
         b.BANKS_PER_UNIT: organisation.banks_per_unit,
@@ -410,10 +358,4 @@ def _constants(standard: DramStandard, controller: ControllerConfig, log_command
         b.REFRESH_INTERVAL: interval * ticks,
         b.REFRESH_TOGETHER: family.refreshes_units_together,
         b.REFRESH_SET_WAIT: t.get("nRFCpb", 0) * ticks,
-        b.LOG_COMMANDS: log_commands,
-        b.LOG_LATENCIES: log_latencies,
     }
-    constants = np.zeros(b.CONSTANTS, dtype=np.int64)
-    for index, value in values.items():
-        constants[index] = value
-    return constants

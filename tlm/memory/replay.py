@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_models.errors import InputError
-from tlm.memory.controller import BoolArray, ControllerConfig, DramChannel, IntArray
+from tlm.memory.controller import BoolArray, ChannelStatistics, ControllerConfig, DramChannel, IntArray
 from tlm.memory.standard import DramStandard
 
 
@@ -34,11 +34,15 @@ class ReplayResult:
     row_conflicts: int
     forwarded_reads: int
     coalesced_writes: int
-    read_latencies: NDArray[np.float64]  # clocks, one for each read
-    average_write_wait: float  # clocks from acceptance to WR
+    read_latency_mean: float
+    read_latency_p50: float
+    read_latency_p99: float
+    read_latency_min: float
+    read_latency_max: float
+    write_wait_mean: float  # clocks from acceptance to WR
     cycles_last_request_accepted: float
-    read_queue_average: float
-    write_queue_average: float
+    read_queue_mean: float
+    write_queue_mean: float
     command_counts: dict[str, int]
     commands: tuple[NDArray[np.void], ...]
 
@@ -102,7 +106,7 @@ def _result(channels: list[DramChannel], standard: DramStandard) -> ReplayResult
         sum(s.row_conflicts for s in statistics),
         sum(s.forwarded_reads for s in statistics),
         sum(s.coalesced_writes for s in statistics),
-        np.concatenate([channel.latencies for channel in channels]) / clock,
+        *(latency / clock for latency in _latencies(channels, statistics)),
         waits / waited / clock if waited else 0.0,
         max(s.last_accepted for s in statistics) / clock,
         sum(s.read_queue_sum for s in statistics) / ticks / len(channels),
@@ -110,3 +114,16 @@ def _result(channels: list[DramChannel], standard: DramStandard) -> ReplayResult
         {name: sum(s.commands[name] for s in statistics) for name in statistics[0].commands},
         tuple(channel.commands for channel in channels),
     )
+
+
+def _latencies(channels: list[DramChannel], statistics: list[ChannelStatistics]) -> tuple[float, ...]:
+    """Return mean, median, 99th percentile, least and greatest latency of all reads, in ticks; 0 without reads."""
+    counts = np.sum([channel.latencies for channel in channels], axis=0)
+    reads = int(counts.sum())
+    if not reads:
+        return (0.0,) * 5
+    below = np.cumsum(counts)
+    median, high = (float(np.searchsorted(below, share * (reads - 1), side="right")) for share in (0.5, 0.99))
+    least = min(s.read_latency_min for s in statistics if s.reads)
+    greatest = max(s.read_latency_max for s in statistics)
+    return sum(s.read_latency_sum for s in statistics) / reads, median, high, least, greatest
