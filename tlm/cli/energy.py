@@ -79,4 +79,10 @@ def _uj(energy_pj: Range) -> tuple[str, str, str]:
 
 
 def _spread(found: Range, by: float = 1.0) -> str:
-    return f"{found.nominal / by:.3g} ({found.low / by:.3g} to {found.high / by:.3g})"
+    nominal, low, high = (_short(value / by) for value in (found.nominal, found.low, found.high))
+    return f"{nominal} ({low} to {high})"
+
+
+def _short(value: float) -> str:
+    """Return three digits, or all those before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
