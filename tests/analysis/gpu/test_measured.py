@@ -137,7 +137,7 @@ class TestWords:
 class TestPublicMeasurements:
     def test_what_was_fitted_is_met(self) -> None:
         fitted = [comparison for comparison in compare_all() if comparison.calibration]
-        assert [comparison.key for comparison in fitted] == ["vgg16-v100", "resnet50-v100"]
+        assert [comparison.key for comparison in fitted] == ["resnet50-v100"]
         for comparison in fitted:
             assert abs(comparison.error) < 0.01, comparison.key
 
@@ -146,6 +146,7 @@ class TestPublicMeasurements:
         errors = {comparison.key: comparison.error for comparison in compare_all() if not comparison.calibration}
         assert errors == pytest.approx(
             {
+                "vgg16-v100": 0.10,
                 "resnet50-dgx1": -0.02,
                 "resnet50-v100-mixed": -0.18,
                 "gated-lif-a100": -0.22,
