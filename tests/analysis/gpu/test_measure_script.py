@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from rtl_models.errors import InputError
+from tests.analysis.gpu.test_measured import FILE
 from tlm.analysis.gpu.kernels import step_kernels, stored_bytes
 from tlm.analysis.gpu.layers import from_network
 from tlm.analysis.gpu.measured import parse_measurement
@@ -138,6 +139,41 @@ class TestParsing:
         network = load_network("digits-mlp")
         assert script["with_timesteps"](network, None) == network
         assert script["with_timesteps"](network, 3).timesteps == 3
+
+
+class TestMain:
+    @pytest.fixture
+    def measured(self, script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """Run main with measuring itself replaced by a measured file; returns a function of its arguments."""
+        monkeypatch.chdir(tmp_path)
+        names = script["main"].__globals__
+        monkeypatch.setitem(names, "import_torch", lambda: SimpleNamespace(device=lambda name: name))
+        monkeypatch.setitem(names, "measure", lambda *given: FILE)
+
+        def run_main(*arguments: str) -> int:
+            monkeypatch.setattr(sys, "argv", ["measure_gpu.py", *arguments])
+            return int(script["main"]())
+
+        return run_main
+
+    def test_writes_the_file_and_says_so(
+        self, measured: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert measured("digits-conv", "--out", str(tmp_path / "out.json")) == 0
+        assert json.loads((tmp_path / "out.json").read_text()) == FILE
+        lines = capsys.readouterr().out.splitlines()
+        assert lines == ["digits-conv: batch 64, 3.00 ms a step, 0.03 GiB", f"written: {tmp_path / 'out.json'}"]
+        assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
+
+    def test_names_the_file_after_device_and_day(self, measured: Any, tmp_path: Path) -> None:
+        assert measured("digits-conv") == 0
+        assert [entry.name for entry in tmp_path.iterdir()] == ["gpu-NVIDIA-A100-SXM4-40GB-2026-11-21.json"]
+
+    def test_mistakes_are_one_line(self, measured: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert measured("nothing") == 2
+        assert capsys.readouterr().err.startswith("measure_gpu: error: network: unknown network, got 'nothing'")
+        assert measured("--out", str(tmp_path / "none" / "out.json")) == 2
+        assert "the output folder does not exist" in capsys.readouterr().err
 
 
 SMALL = {
