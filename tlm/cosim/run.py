@@ -40,6 +40,10 @@ Progress = Callable[[int, int], None]
 """Called with (cycles done, cycles in all) as a long co-simulation goes on."""
 
 
+_WindowPart = tuple[Any, UnderTest, list[Prepared]]
+"""Geometry, what is under test, and the windows, as `run_cases` takes them."""
+
+
 @dataclass(frozen=True)
 class _Plan:
     """Which simulator runs whole streams, and whether MyHDL runs windows of them."""
@@ -163,13 +167,16 @@ class _Run:
         children = Children()
         with ThreadPoolExecutor(_PROCESSES) as pool:
             try:
-                parts = self._window_parts(windows)
-                yield [pool.submit(children.work, partial(run_cases, "myhdl", *part)) for part in parts]
+                parts = dict(enumerate(self._window_parts(windows)))
+                # the longest first: begun last, it would be waited for
+                order = sorted(parts, key=lambda number: _law_cycles(parts[number]), reverse=True)
+                run = {n: pool.submit(children.work, partial(run_cases, "myhdl", *parts[n])) for n in order}
+                yield [run[number] for number in parts]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
                 children.stop()
 
-    def _window_parts(self, windows: list[Prepared]) -> Iterator[tuple[Any, UnderTest, list[Prepared]]]:
+    def _window_parts(self, windows: list[Prepared]) -> Iterator[_WindowPart]:
         """The windows of each kind of hardware, in as many parts as run side by side if there are many."""
         for name, hardware in HARDWARE.items():
             if not self.setting.under_test.in_myhdl(hardware):
@@ -207,6 +214,11 @@ class _Run:
         units = [setting.under_test.identity(engine.hardware, engine.geometry) for engine in hardware.values()]
         config = setting.config.model_dump_json()
         return run_identity([self.trace.digest, config, str(setting.seed), setting.simulator, *units])
+
+
+def _law_cycles(part: _WindowPart) -> int:
+    """Cycles of all windows of a part, by the law."""
+    return sum(window.case.law_cycles for window in part[2])
 
 
 def _plan(simulator: str, mode: str, counts: list[StreamCount]) -> _Plan:
