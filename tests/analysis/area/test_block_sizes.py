@@ -12,17 +12,14 @@ from rtl_models.backward_unit import BackwardUnitGeometry
 from rtl_models.errors import InputError
 from rtl_models.formats import BFLOAT16, BINARY16, BINARY32
 from rtl_models.lut_row import LutRowGeometry
-from rtl_models.transistors import BlockCount, transistor_counts
-from tlm.analysis.area import backward_size, row_size
+from rtl_models.transistors import transistor_counts
+from tlm.analysis.area.backward_size import UNIT, backward_size
 from tlm.analysis.area.fit import Fit, Sample, coefficients, fit, left_out_errors
+from tlm.analysis.area.row_size import ROW, row_size
 from tlm.analysis.area.vector_size import UNITS, transposition_size, vector_size
 from tlm.analysis.technology.range import Range
 
 ROW_ERROR, BACKWARD_ERROR = 0.05, 0.03  # stated in docs/area.md
-
-
-def records(block: str) -> list[BlockCount]:
-    return [record for record in transistor_counts().blocks if record.block == block]
 
 
 class TestFit:
@@ -52,43 +49,43 @@ class TestFit:
 
 class TestRow:
     def test_every_size_left_out_is_told_within_the_stated_error(self) -> None:
-        errors = left_out_errors(row_size.row_samples())
+        errors = left_out_errors(ROW.samples())
         assert len(errors) >= 16
         assert max(map(abs, errors.values())) < ROW_ERROR
 
     def test_the_largest_row_is_told_by_the_others(self) -> None:
-        (record,) = [r for r in records("lut_row") if row_size.is_held_out(r)]
-        (sample,) = row_size.row_samples(held_out=True)
-        told = row_size.row_fit().count(sample.known, sample.features)
+        (record,) = ROW.records(held_out=True)
+        (sample,) = ROW.samples(held_out=True)
+        told = ROW.fit.count(sample.known, sample.features)
         assert told == pytest.approx(record.transistors, rel=0.01)
         assert record.geometry["lanes"] == 8
         assert record.geometry["tree_registers"] is True
 
     def test_memories_are_counted_apart(self) -> None:
         row = LutRowGeometry(k=4, lanes=16, depth=1024)
-        found = row_size.row_size(row)
+        found = row_size(row)
         assert found.latch_bits == 2 * 15 * 16 * 16
         assert found.sram_bits == 1024 * 32
-        deeper = row_size.row_size(replace(row, depth=2048))
+        deeper = row_size(replace(row, depth=2048))
         assert deeper.sram_bits == 2 * found.sram_bits
         assert deeper.logic.nominal == pytest.approx(found.logic.nominal)
 
     def test_flip_flops_without_memories(self) -> None:
         """The largest row's, which the fit has not seen: 4,978 less two tables a lane and two partial sums."""
-        (record,) = [r for r in records("lut_row") if row_size.is_held_out(r)]
+        (record,) = ROW.records(held_out=True)
         expected = record.flip_flops - 8 * 2 * 15 * 16 - 2 * 32
-        assert row_size.row_size(row_size.geometry_of(record)).flip_flops == pytest.approx(expected, rel=0.1)
+        assert row_size(ROW.geometry_of(record)).flip_flops == pytest.approx(expected, rel=0.1)
 
     @given(st.integers(1, 8), st.sampled_from([1, 2, 4, 8, 16, 32]), st.integers(1, 4096), st.booleans())
     def test_more_is_larger(self, k: int, lanes: int, depth: int, registers: bool) -> None:
         row = LutRowGeometry(k=k, lanes=lanes, depth=depth, tree_registers=registers)
-        before = row_size.row_size(row)
+        before = row_size(row)
         for larger in (
             replace(row, lanes=2 * lanes),
             replace(row, depth=depth + 1),
             replace(row, adder_latency_cycles=2),
         ):
-            after = row_size.row_size(larger)
+            after = row_size(larger)
             assert after.logic.nominal >= before.logic.nominal
             assert after.latch_bits >= before.latch_bits
             assert after.sram_bits >= before.sram_bits
@@ -96,37 +93,37 @@ class TestRow:
 
 class TestBackwardUnit:
     def test_every_size_left_out_is_told_within_the_stated_error(self) -> None:
-        errors = left_out_errors(backward_size.backward_samples())
+        errors = left_out_errors(UNIT.samples())
         assert len(errors) >= 10
         assert max(map(abs, errors.values())) < 0.01
 
     def test_the_widest_unit_is_told_by_the_others(self) -> None:
-        (sample,) = backward_size.backward_samples(held_out=True)
-        told = backward_size.backward_fit().count(sample.known, sample.features)
+        (sample,) = UNIT.samples(held_out=True)
+        told = UNIT.fit.count(sample.known, sample.features)
         assert told == pytest.approx(sample.count, rel=BACKWARD_ERROR)
-        assert backward_size.backward_fit().error == pytest.approx(abs(told / sample.count - 1))
+        assert UNIT.fit.error == pytest.approx(abs(told / sample.count - 1))
 
     def test_memories_are_counted_apart(self) -> None:
-        found = backward_size.backward_size(BackwardUnitGeometry())  # 16 lanes, 64 channels, 4 items
+        found = backward_size(BackwardUnitGeometry())  # 16 lanes, 64 channels, 4 items
         entries = 2 * 4 * 4  # banks, slots, chunks
         assert found.latch_bits == 16 * entries * (32 + 6) + 16 * 7
         assert found.flip_flops > 64 * 16  # the weight row stays
 
     def test_flip_flops_without_memories(self) -> None:
-        (record,) = [r for r in records("backward_unit") if backward_size.is_held_out(r)]
-        found = backward_size.backward_size(backward_size.geometry_of(record))
+        (record,) = UNIT.records(held_out=True)
+        found = backward_size(UNIT.geometry_of(record))
         assert found.flip_flops == pytest.approx(record.flip_flops - found.latch_bits, rel=0.1)
 
     @given(st.sampled_from([1, 2, 4, 8, 16]), st.sampled_from([16, 32, 64, 128]), st.sampled_from([1, 4, 8]))
     def test_more_is_larger(self, lanes: int, channels: int, items: int) -> None:
         unit = BackwardUnitGeometry(lanes=lanes, channel_tile=channels, items_in_flight=items)
-        before = backward_size.backward_size(unit)
+        before = backward_size(unit)
         for larger in (
             replace(unit, channel_tile=2 * channels),
             replace(unit, items_in_flight=2 * items + 2),
             replace(unit, adder_latency_cycles=5),
         ):
-            after = backward_size.backward_size(larger)
+            after = backward_size(larger)
             assert after.logic.nominal >= before.logic.nominal
             assert after.latch_bits >= before.latch_bits
 

@@ -6,30 +6,21 @@ lists and sums, a bit of the weight row's registers, a bit of a lane's weight se
 
 from __future__ import annotations
 
-from functools import cache
-
 from rtl_models.backward_unit import BackwardUnitGeometry
-from rtl_models.formats import format_by_name
-from rtl_models.transistors import BlockCount, transistor_counts
+from rtl_models.transistors import transistor_counts
 from tlm.analysis.area.block_size import FLIP_FLOP_TRANSISTORS, BlockSize
-from tlm.analysis.area.fit import Features, Fit, Sample, fit
-from tlm.analysis.technology.range import Range
+from tlm.analysis.area.size_model import SizeModel
 
-MEMORY_BITS, WEIGHT_BITS = "list and sum bits", "weight row bits"
-HELD_OUT_CHANNELS = 32
+MEMORY_BITS, WEIGHT_BITS, SELECTION_BITS = "list and sum bits", "weight row bits", "weight selection bits"
+LANES, UNITS = "lanes", "units"
 
 
 def backward_size(unit: BackwardUnitGeometry) -> BlockSize:
     """Return one unit; its lists of channels, counts and sums are latches, its weight row stays in flip-flops."""
-    features = backward_features(unit)
-    logic = {name: value for name, value in features.items() if name != MEMORY_BITS}
-    transistors = backward_fit().count(backward_parts(unit), logic)
-    known = features[WEIGHT_BITS] + register_bits(unit)
-    flip_flops = backward_flip_flop_fit().count(known, _without_memories(features))
     return BlockSize(
-        logic=Range.about(transistors, backward_fit().error),
-        flip_flops=max(0.0, flip_flops),
-        latch_bits=int(features[MEMORY_BITS]),
+        logic=UNIT.logic_transistors(unit),
+        flip_flops=UNIT.logic_flip_flops(unit),
+        latch_bits=int(backward_features(unit)[MEMORY_BITS]),
     )
 
 
@@ -38,20 +29,8 @@ def backward_parts(unit: BackwardUnitGeometry) -> float:
     counts = transistor_counts()
     value, total = unit.value_format.name, unit.sum_format.name
     multiplier = counts.find("multiplier", a_format=value, b_format=value, result_format=total)
-    adder = counts.find("adder", format=total)
-    lane = multiplier.transistors + adder.transistors
-    return float(unit.lanes * lane + FLIP_FLOP_TRANSISTORS * register_bits(unit))
-
-
-def register_bits(unit: BackwardUnitGeometry) -> int:
-    """Return the pipeline registers behind the adders: every lane's result, and beside them its address and flags."""
-    return (unit.adder_latency_cycles - 1) * (unit.lanes * unit.sum_format.width_bits + _address_bits(unit) + 3)
-
-
-def _address_bits(unit: BackwardUnitGeometry) -> int:
-    """Width of an address of the lists and sums: bank, slot, chunk."""
-    chunks = -(-unit.channel_tile // unit.lanes)
-    return 1 + unit.slot_bits + max(1, (chunks - 1).bit_length())
+    lane = multiplier.transistors + counts.find("adder", format=total).transistors
+    return float(unit.lanes * lane + FLIP_FLOP_TRANSISTORS * _register_bits(unit))
 
 
 def backward_features(unit: BackwardUnitGeometry) -> dict[str, float]:
@@ -63,58 +42,35 @@ def backward_features(unit: BackwardUnitGeometry) -> dict[str, float]:
     return {
         MEMORY_BITS: lists_and_sums + counts,
         WEIGHT_BITS: unit.channel_tile * value,
-        "weight selection bits": unit.lanes * (unit.channel_tile - 1) * value,
-        "lanes": unit.lanes,
-        "units": 1,
+        SELECTION_BITS: unit.lanes * (unit.channel_tile - 1) * value,
+        LANES: unit.lanes,
+        UNITS: 1,
     }
 
 
-def geometry_of(record: BlockCount) -> BackwardUnitGeometry:
-    """Return the geometry of a synthesised unit."""
-    raw = dict(record.geometry)
-    formats = {key: format_by_name(str(raw.pop(key))) for key in ("value_format", "sum_format")}
-    return BackwardUnitGeometry(**raw, **formats)  # type: ignore[arg-type]
+def _known_flip_flops(unit: BackwardUnitGeometry) -> float:
+    """The weight row and the pipeline registers."""
+    return float(unit.channel_tile * unit.value_format.width_bits + _register_bits(unit))
 
 
-def is_held_out(record: BlockCount) -> bool:
-    """Whether a size is kept out of the fit, to tell how far it reaches: the one with the widest channel tile."""
-    return int(record.geometry["channel_tile"]) >= HELD_OUT_CHANNELS
+def _register_bits(unit: BackwardUnitGeometry) -> int:
+    """Pipeline registers behind the adders: every lane's result, and beside them its address and flags."""
+    return (unit.adder_latency_cycles - 1) * (unit.lanes * unit.sum_format.width_bits + _address_bits(unit) + 3)
 
 
-def backward_samples(held_out: bool = False) -> list[Sample]:
-    """Return the synthesised units for the fit of their transistors, or those that are kept out of it."""
-    return [_sample(record, float(record.transistors)) for record in _records(held_out)]
+def _address_bits(unit: BackwardUnitGeometry) -> int:
+    """Width of an address of the lists and sums: bank, slot, chunk."""
+    chunks = -(-unit.channel_tile // unit.lanes)
+    return 1 + unit.slot_bits + max(1, (chunks - 1).bit_length())
 
 
-@cache
-def backward_fit() -> Fit:
-    """Transistors of a unit."""
-    return fit(backward_samples(), backward_samples(held_out=True))
-
-
-@cache
-def backward_flip_flop_fit() -> Fit:
-    """Flip-flops of a unit that are neither lists, sums, counts nor the weight row."""
-    samples = []
-    for record in _records():
-        sample = _sample(record, float(record.flip_flops))
-        memories = sample.features[MEMORY_BITS] + sample.features[WEIGHT_BITS]
-        rest = _without_memories(sample.features)
-        known = float(register_bits(geometry_of(record)))
-        samples.append(Sample(sample.label, known, rest, record.flip_flops - memories))
-    return fit(samples)
-
-
-def _without_memories(features: Features) -> dict[str, float]:
-    """Return the features that flip-flops of control and pipelines grow with."""
-    return {name: features[name] for name in ("lanes", "units")}
-
-
-def _records(held_out: bool = False) -> list[BlockCount]:
-    units = (record for record in transistor_counts().blocks if record.block == "backward_unit")
-    return [record for record in units if is_held_out(record) == held_out]
-
-
-def _sample(record: BlockCount, count: float) -> Sample:
-    unit = geometry_of(record)
-    return Sample(str(record.geometry), backward_parts(unit), backward_features(unit), count)
+UNIT = SizeModel(
+    block="backward_unit",
+    geometry=BackwardUnitGeometry,
+    parts=backward_parts,
+    features=backward_features,
+    memories=(MEMORY_BITS,),
+    flip_flops=_known_flip_flops,
+    flip_flop_features=(LANES, UNITS),
+    held_out=("channel_tile", 32),  # the widest
+)

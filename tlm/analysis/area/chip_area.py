@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rtl_models.backward_unit import BackwardUnitGeometry
 from rtl_models.errors import InputError
-from rtl_models.lut_row import LutRowGeometry
 from tlm.analysis.area.backward_size import backward_size
 from tlm.analysis.area.component import NOTHING, Component, latches, logic, sram
 from tlm.analysis.area.row_size import row_size
@@ -16,6 +14,7 @@ from tlm.analysis.technology.constants import Constants, constants
 from tlm.analysis.technology.range import Range
 from tlm.config import BufferPortsConfig, Config, LutEngineConfig
 from tlm.memory.standard import load_standard
+from tlm.rtl_geometry import backward_geometry, row_geometry
 
 CHANNELS_PER_STACK = {"HBM2": 8, "HBM3": 16}
 """JEDEC JESD235A and JESD238: channels of one stack."""
@@ -87,37 +86,9 @@ def check_budget(area: ChipArea, budget_mm2: float, where: str) -> None:
         raise InputError(what, where, f"{budget_mm2:g} mm2", f"{found.nominal:.1f} mm2 or more, or a smaller chip")
 
 
-def row_geometry(engine: LutEngineConfig, config: Config) -> LutRowGeometry:
-    """Return the LUT row of one of a configuration's engines."""
-    lut, arithmetic = config.lut, config.contract
-    return LutRowGeometry(
-        k=lut.k,
-        lanes=lut.lanes,
-        value_format=arithmetic.value,
-        sum_format=arithmetic.sum,
-        depth=engine.accumulator_depth,
-        build_latency_cycles=lut.build_latency_cycles,
-        adder_latency_cycles=lut.adder_latency_cycles,
-        tree_registers=lut.tree_registers,
-    )
-
-
-def backward_geometry(config: Config) -> BackwardUnitGeometry:
-    """Return the sparse backward unit of a configuration."""
-    engine, arithmetic = config.backward_engine, config.contract
-    return BackwardUnitGeometry(
-        lanes=engine.lanes,
-        channel_tile=engine.channel_tile,
-        items_in_flight=engine.items_in_flight,
-        adder_latency_cycles=engine.adder_latency_cycles,
-        value_format=arithmetic.value,
-        sum_format=arithmetic.sum,
-    )
-
-
 def _lut_engine(group: str, engine: LutEngineConfig, config: Config, table: Constants) -> Iterator[Component]:
     rows = engine.arrays * engine.rows
-    size = row_size(row_geometry(engine, config))
+    size = row_size(row_geometry(config, engine.accumulator_depth))
     yield logic(group, "rows", rows, size, table, "fit of synthesised rows, memories out")
     yield latches(group, "tables", rows, size.latch_bits, table)
     yield sram(group, "accumulator memories", rows, size.sram_bits, 2, "small_array_efficiency", table)

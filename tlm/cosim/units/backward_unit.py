@@ -25,6 +25,7 @@ from tlm.cosim.keys import BACKWARD, StreamKey
 from tlm.cosim.stalls import Stalls
 from tlm.cosim.units.gradient_unit import GRADIENT_UNIT, GradientState, read_state
 from tlm.engines.backward_law import BackwardUnitTiming
+from tlm.rtl_geometry import backward_geometry
 from tlm.schedule.backward_items import is_union, step_operands
 from tlm.schedule.backward_tasks import UnitTask, backward_tasks
 from workloads.network import Network
@@ -123,15 +124,7 @@ class Backward(Engine):
 
     @classmethod
     def geometry_of(cls, network: Network, batch: int, config: Config) -> BackwardUnitGeometry:
-        engine, contract = config.backward_engine, config.contract
-        return BackwardUnitGeometry(
-            lanes=engine.lanes,
-            channel_tile=engine.channel_tile,
-            items_in_flight=engine.items_in_flight,
-            adder_latency_cycles=engine.adder_latency_cycles,
-            value_format=contract.value,
-            sum_format=contract.sum,
-        )
+        return backward_geometry(config)
 
     def rows(self, layer: int, micro_batch: int) -> int:
         return 1 if is_union(self.trace, layer) else self.trace.timesteps

@@ -21,6 +21,7 @@ from tlm.cosim.stalls import Stalls
 from tlm.cosim.streams import StreamReader
 from tlm.cosim.windows import LONGEST_WINDOW, cut_window
 from tlm.engines.lut_row_law import LutRowTiming
+from tlm.rtl_geometry import row_geometry
 from workloads.network import Network
 from workloads.trace_file import Trace
 
@@ -59,20 +60,6 @@ class LutRow(Hardware[LutRowGeometry, RowTask]):
     def short_geometry(self, geometry: LutRowGeometry) -> LutRowGeometry:
         """A memory of `LONGEST_WINDOW` positions: its depth changes neither bits nor cycles."""
         return replace(geometry, depth=LONGEST_WINDOW)
-
-
-def row_geometry(config: Config, depth: int) -> LutRowGeometry:
-    """The LUT row of a configuration, with an accumulator memory of `depth` positions."""
-    return LutRowGeometry(
-        k=config.lut.k,
-        lanes=config.lut.lanes,
-        value_format=config.contract.value,
-        sum_format=config.contract.sum,
-        depth=depth,
-        build_latency_cycles=config.lut.build_latency_cycles,
-        adder_latency_cycles=config.lut.adder_latency_cycles,
-        tree_registers=config.lut.tree_registers,
-    )
 
 
 def row_timing(geometry: LutRowGeometry) -> LutRowTiming:

@@ -1,0 +1,34 @@
+"""The RTL blocks of a configuration: the geometry of its LUT row and of its sparse backward unit."""
+
+from __future__ import annotations
+
+from rtl_models.backward_unit import BackwardUnitGeometry
+from rtl_models.lut_row import LutRowGeometry
+from tlm.config import Config
+
+
+def row_geometry(config: Config, depth: int) -> LutRowGeometry:
+    """The LUT row of a configuration, with an accumulator memory of `depth` positions."""
+    return LutRowGeometry(
+        k=config.lut.k,
+        lanes=config.lut.lanes,
+        value_format=config.contract.value,
+        sum_format=config.contract.sum,
+        depth=depth,
+        build_latency_cycles=config.lut.build_latency_cycles,
+        adder_latency_cycles=config.lut.adder_latency_cycles,
+        tree_registers=config.lut.tree_registers,
+    )
+
+
+def backward_geometry(config: Config) -> BackwardUnitGeometry:
+    """The sparse backward unit of a configuration."""
+    engine, contract = config.backward_engine, config.contract
+    return BackwardUnitGeometry(
+        lanes=engine.lanes,
+        channel_tile=engine.channel_tile,
+        items_in_flight=engine.items_in_flight,
+        adder_latency_cycles=engine.adder_latency_cycles,
+        value_format=contract.value,
+        sum_format=contract.sum,
+    )
