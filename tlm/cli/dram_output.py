@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,10 +17,13 @@ if TYPE_CHECKING:
 # The libraries behind the table and the log are imported where they are used, so that help answers at once.
 
 COUNTS = ("row_hits", "row_misses", "row_conflicts", "forwarded_reads", "coalesced_writes")
+WIDTH_WITHOUT_TERMINAL = 150
+LATENCIES = ("mean", "p50", "p99", "min", "max")
 
 
 def described(result: ReplayResult) -> dict[str, Any]:
     """Return a result as `--json` prints it; cycles are clocks, GB are 10^9 bytes."""
+    any_latency = result.read_latency_max > 0
     return {
         "requests": result.requests,
         "reads": result.reads,
@@ -29,24 +35,15 @@ def described(result: ReplayResult) -> dict[str, Any]:
         "peak_gb_per_s": result.peak_gbps,
         "share_of_peak": result.share_of_peak,
         **{name: getattr(result, name) for name in COUNTS},
-        "read_latency_cycles": _latencies(result.read_latencies),
-        "write_wait_cycles_mean": result.average_write_wait if result.writes else None,
+        "read_latency_cycles": {name: getattr(result, f"read_latency_{name}") for name in LATENCIES}
+        if any_latency
+        else None,
+        "write_wait_cycles_mean": result.write_wait_mean if result.writes else None,
         "cycles_last_request_accepted": result.cycles_last_request_accepted,
-        "read_queue_mean": result.read_queue_average,
-        "write_queue_mean": result.write_queue_average,
+        "read_queue_mean": result.read_queue_mean,
+        "write_queue_mean": result.write_queue_mean,
         "commands": result.command_counts,
     }
-
-
-def _latencies(latencies: NDArray[np.float64]) -> dict[str, float] | None:
-    """Return mean, percentiles (of two neighbouring ranks the higher) and extremes."""
-    import numpy as np
-
-    if not len(latencies):
-        return None
-    p50, p99 = np.percentile(latencies, (50, 99), method="higher").tolist()
-    ends = {"min": float(latencies.min()), "max": float(latencies.max())}
-    return {"mean": float(latencies.mean()), "p50": p50, "p99": p99, **ends}
 
 
 def print_result(answer: dict[str, Any]) -> None:
@@ -55,16 +52,13 @@ def print_result(answer: dict[str, Any]) -> None:
     from rich.table import Table
 
     channels = f"{answer['channels']} channel" + ("s" if answer["channels"] > 1 else "")
-    table = Table(
-        title=f"{answer['trace']}: {answer['standard']}, {channels}, controller {answer['controller']}",
-        show_header=False,
-        title_justify="left",
-    )
+    click.echo(f"{answer['trace']}: {answer['standard']}, {channels}, controller {answer['controller']}")
+    table = Table(show_header=False)
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for name, text in _lines(answer):
         table.add_row(name, text)
-    Console(highlight=False, markup=False, soft_wrap=True).print(table)
+    Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False, markup=False).print(table)
 
 
 def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tlm.memory.verify import RowVerdict
 
 HEADINGS = ("standard", "configuration", "trace", "cycles here", "cycles there", "difference", "allowed", "verdict")
+WIDTH_WITHOUT_TERMINAL = 150
 TEXTS = ("standard", "configuration", "trace", "verdict")
 
 
@@ -62,7 +64,7 @@ def describe(verdict: RowVerdict) -> dict[str, Any]:
 
 
 def _print(verdicts: Sequence[RowVerdict]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False, markup=False)
     table = Table(title="cycles of DRAM request traces, here against the reference simulator")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in TEXTS else "right", overflow="fold")
@@ -71,8 +73,8 @@ def _print(verdicts: Sequence[RowVerdict]) -> None:
     console.print(table)
     for verdict in verdicts:
         if not verdict.good:
-            console.print(f"{verdict.row.where}: OUTSIDE, {', '.join(_cells(verdict)[:-1])}")
-    console.print(_summary(verdicts))
+            click.echo(f"{verdict.row.where}: OUTSIDE, {', '.join(_cells(verdict)[:-1])}")
+    click.echo(_summary(verdicts))
 
 
 def _cells(verdict: RowVerdict) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +91,10 @@ def _result(channels: list[DramChannel], standard: DramStandard) -> ReplayResult
     reads, writes = sum(s.reads for s in statistics), sum(s.writes for s in statistics)
     moved = (reads + writes) * standard.burst_bytes
     peak = standard.peak_bytes_per_us * len(channels) / 1000
-    waits, waited = sum(s.write_wait_sum for s in statistics), sum(s.commands["WR"] + s.commands["WRA"] for s in statistics)
+    waits, waited = (
+        sum(s.write_wait_sum for s in statistics),
+        sum(s.commands["WR"] + s.commands["WRA"] for s in statistics),
+    )
     return ReplayResult(
         reads + writes,
         reads,
@@ -117,13 +121,17 @@ def _result(channels: list[DramChannel], standard: DramStandard) -> ReplayResult
 
 
 def _latencies(channels: list[DramChannel], statistics: list[ChannelStatistics]) -> tuple[float, ...]:
-    """Return mean, median, 99th percentile, least and greatest latency of all reads, in ticks; 0 without reads."""
+    """Return mean, median, 99th percentile, least and greatest latency of all reads, in ticks; 0 without reads.
+
+    Of two neighbouring ranks a percentile is the higher, as in the reference.
+    """
     counts = np.sum([channel.latencies for channel in channels], axis=0)
     reads = int(counts.sum())
     if not reads:
         return (0.0,) * 5
     below = np.cumsum(counts)
-    median, high = (float(np.searchsorted(below, share * (reads - 1), side="right")) for share in (0.5, 0.99))
+    ranks = (math.ceil(share * (reads - 1)) for share in (0.5, 0.99))
+    median, high = (float(np.searchsorted(below, rank, side="right")) for rank in ranks)
     least = min(s.read_latency_min for s in statistics if s.reads)
     greatest = max(s.read_latency_max for s in statistics)
     return sum(s.read_latency_sum for s in statistics) / reads, median, high, least, greatest
