@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -146,19 +147,32 @@ def run_tests(mutant: Mutant, text: str, study_folder: Path) -> tuple[int, str]:
         cache = study_folder / "cache"
         environment = dict(os.environ, PYTHONPATH=str(folder), H2LEARN_CACHE=str(cache), PYTHONDONTWRITEBYTECODE="1")
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=line"]
-        # a process group of its own: a mutant that hangs takes its simulators with it
         tests = subprocess.Popen(
             [*command, "-k", mutant.select, *mutant.tests],
             cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", start_new_session=True,
+            errors="replace",
         )  # fmt: skip
         try:
             output, _ = tests.communicate(timeout=LONGEST_S)
         except subprocess.TimeoutExpired:
-            os.killpg(tests.pid, signal.SIGKILL)
+            kill_with_children(tests.pid)  # a mutant that hangs takes its simulators with it
             output, _ = tests.communicate()
             return -signal.SIGKILL, output
         return tests.returncode, output
+
+
+def kill_with_children(pid: int) -> None:
+    """Kill a process, its children, theirs, and so on, in whatever process groups they are."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            parents[int(stat.parent.name)] = int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    doomed = [pid]
+    for parent in doomed:
+        doomed += [child for child, its_parent in parents.items() if its_parent == parent]
+    for process in doomed:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def judge(mutant: Mutant, study_folder: Path) -> Outcome:

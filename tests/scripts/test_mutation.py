@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import runpy
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,3 +149,32 @@ def test_list_and_words_of_errors(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         STUDY["main"](["--jobs", "0"])
     assert "--jobs: got 0, allowed: 1 or more" in capsys.readouterr().err
+
+
+FAMILY = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_mutant_that_hangs_takes_its_tools_with_it() -> None:
+    """Tools run in process groups of their own."""
+    with subprocess.Popen([sys.executable, "-c", FAMILY], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert Path(f"/proc/{child}").exists()
+        STUDY["kill_with_children"](parent.pid)
+        assert parent.wait(20) == -signal.SIGKILL
+    limit = time.monotonic() + 20
+    while time.monotonic() < limit and _runs(child):
+        time.sleep(0.01)
+    assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
