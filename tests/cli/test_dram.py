@@ -61,6 +61,12 @@ def error_of(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
+@pytest.mark.parametrize("name", ["replay", "record", "standards"])
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dram", name, "-h"]) == 0
+    assert f"Usage: h2learn dram {name} " in capsys.readouterr().out
+
+
 class TestReplay:
     def test_json_equals_the_reference(self, trace: str, replayed: Callable[..., dict[str, object]]) -> None:
         answer = replayed(trace, "--standard", "DDR4")

@@ -133,6 +133,13 @@ class TestVerdicts:
         assert main(["verify", "dram"]) == 0
         assert "2 of 2 rows" in capsys.readouterr().out
 
+    @pytest.mark.slow
+    def test_every_shipped_row_is_equal_to_the_cycle(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["verify", "dram", "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert len(rows) == 36 + 423
+        assert [row for row in rows if row["cycles"] != row["reference_cycles"]] == []
+
 
 class TestTraces:
     def test_a_trace_of_another_name(
