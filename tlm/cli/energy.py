@@ -65,7 +65,7 @@ def _table(found: StepEnergy) -> Table:
                 f"{group}: {line.name}",
                 f"{line.count:,}",
                 line.unit,
-                f"{line.each_pj.nominal:.3g}",
+                _short(line.each_pj.nominal),
                 *_uj(line.energy_pj),
             )
         table.add_row(f"{group}", "", "", "", *_uj(found.group_pj(group)), style="bold")

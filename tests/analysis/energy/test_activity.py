@@ -169,6 +169,44 @@ def test_bytes_through_the_ports_of_every_buffer() -> None:
     assert moved["partial_sums"] == sums + optimiser + state
 
 
+def test_bytes_of_spikes_potentials_and_gradients() -> None:
+    """The same network: 7 and 3 rows in blocks of 2 (forward) and 3 (update), every transfer in whole bytes."""
+    step: Step = ("spikes", "linear", 2)
+    _, result, activity = run(step)
+    record = make_record(*step)
+    moved = {name: use.moved_bytes for name, use in result.buffer_ports.items()}
+    timesteps, value_bytes, hidden = 2, 2, 7
+    forward_rows, update_rows = (2, 2, 2, 1), (3, 3, 1)
+
+    def whole(bits: int) -> int:
+        return -(-bits // 8)
+
+    spikes, potentials = result.dram_read_bytes["inputs"], 0
+    for samples in (2, 2, 1):
+        positions = timesteps * samples
+        # indices of 6 and 2 tiles for 4 and 2 row blocks; transposed ones for 3 and 1
+        spikes += (4 * 6 + 2 * 2) * whole(positions * K * LANES)
+        groups = -(-positions // K)
+        tiles = -(-groups // LANES)
+        spikes += tiles * (len(update_rows) * whole(24 * K * LANES) + whole(hidden * K * LANES))
+        for rows in forward_rows:  # spikes, masks and potentials out; those of the first timestep in again
+            later = rows * (positions - samples)
+            spikes += whole(rows * positions) + whole(later)
+            potentials += value_bytes * rows * positions + whole(rows * positions) + value_bytes * later
+        # the gradient unit reads spikes, masks and potentials of every timestep
+        spikes += timesteps * whole(hidden * samples)
+        potentials += timesteps * (value_bytes * hidden * samples + whole(hidden * samples))
+    potentials += BATCH * 4  # a mask for each of the 4 channel tiles' sums
+    assert moved["spikes"] == spikes
+    assert moved["potentials"] == potentials
+
+    gradients = record.layers[0].gradients.reshape(timesteps, BATCH, hidden)
+    compressed = timesteps * BATCH + value_bytes * int(np.count_nonzero(gradients))  # a bitmap of 7 is one byte
+    later = value_bytes * hidden * BATCH  # du of the last timestep, for the one before
+    tables = value_bytes * K * activity.weight_update.tables
+    assert moved["gradients"] == tables + value_bytes * activity.backward_elements + later + compressed
+
+
 def test_another_number_of_jobs_builds_more_tables_and_looks_up_as_often() -> None:
     _, _, one = run(("spikes", "conv", 3))
     _, _, many = run(("spikes", "conv", 3), "forward_engine={arrays: 2, rows: 2, accumulator_depth: 16}")
