@@ -276,3 +276,41 @@ def test_the_preset_runs_the_same_trace() -> None:
     result = simulate(make_trace(*STEPS[0]), load_config("h2learn", own))
     assert_accounts_add_up(result)
     assert result.cycles == -(-result.time_ps // 1000)
+
+
+@pytest.mark.parametrize(
+    ("buffer", "waiting"),
+    [
+        ("weights", {"forward": "starved", "backward": "starved"}),
+        ("spikes", {"forward": "starved", "transposition": "starved"}),
+        ("gradients", {"weight_update": "starved"}),
+        ("partial_sums", {"optimiser": "starved"}),
+        ("potentials", {"gradient": "starved", "neuron": "blocked"}),
+        ("output", {"forward": "blocked"}),
+        ("backward_sums", {"backward": "blocked"}),
+    ],
+)
+def test_a_narrow_port_limits_its_engines_and_they_say_so(buffer: str, waiting: dict[str, str]) -> None:
+    """One bank of two bytes instead of thousands: the step takes longer, for the port's sake; no byte changes."""
+    step = ("spikes", "conv", 3)
+    wide, narrow = run(step), run(step, f"buffer_ports.{buffer}={{ports: 1, banks: 1, bank_width_bytes: 2}}")
+    assert narrow.time_ps > wide.time_ps
+    assert_accounts_add_up(narrow)
+    reason = f"{buffer.replace('_', ' ')} port"
+    for engine, state in waiting.items():
+        assert getattr(narrow.engines[engine], f"{state}_ps").get(reason, 0) > 0, engine
+    for name, use in narrow.buffer_ports.items():
+        assert use.moved_bytes == wide.buffer_ports[name].moved_bytes
+    assert not any(reason in engine.starved_ps | engine.blocked_ps for engine in wide.engines.values())
+    assert narrow.dram_read_bytes == wide.dram_read_bytes
+    assert narrow.buffer_ports[buffer].peak_demand_bytes_per_cycle > narrow.buffer_ports[buffer].bytes_per_cycle == 2
+
+
+def test_ports_wider_than_the_demand_change_nothing() -> None:
+    step = ("spikes", "conv", 3)
+    plain = run(step)
+    demands = {name: use.peak_demand_bytes_per_cycle for name, use in plain.buffer_ports.items()}
+    just = (
+        f"buffer_ports.{name}={{ports: 1, banks: 1, bank_width_bytes: {demand}}}" for name, demand in demands.items()
+    )
+    assert run(step, *just).time_ps == plain.time_ps

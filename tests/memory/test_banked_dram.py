@@ -264,6 +264,6 @@ def test_a_deadlock_names_the_transaction() -> None:
     simulation = Simulation()
     dram = make_dram(simulation)
     send(dram, [(0, Command.READ, 0, 32)], {})
-    dram._accept = lambda event: None  # type: ignore[method-assign]  # a controller that never answers
+    dram._go_on = lambda event: None  # type: ignore[method-assign]  # a controller that never answers
     with pytest.raises(Deadlock, match=r"sender0 waits for read of 32 bytes on dram \(0 under way\)"):
         simulation.run()

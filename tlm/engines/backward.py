@@ -99,7 +99,7 @@ class BackwardEngine(Module):
         """Feed the units with one channel tile, block by block; return when the last sum will be there."""
         context = self._context
         positions = context.network.layers[stream.layer].out_positions
-        width = context.config.contract.sum.width_bytes
+        width = context.arithmetic.sum.width_bytes
         size = block_positions(positions, channels, context.config)
         completed_ps = self.simulation.now_ps
         if self._unit is not None:
@@ -128,7 +128,7 @@ class BackwardEngine(Module):
 
     def _traffic(self, gradients: Counts, positions: int, channels: int, duration_ps: int) -> Transfer:
         """Move a block: each of its elements with a row of weights, a mask of each item, and the sums."""
-        arithmetic, ports = self._context.config.contract, self._context.ports
+        arithmetic, ports = self._context.arithmetic, self._context.ports
         elements, width = int(gradients.sum()), arithmetic.value.width_bytes
         transfer = Transfer(duration_ps)
         transfer.read(ports["weights"], elements * channels * width)
@@ -182,7 +182,7 @@ class BackwardEngine(Module):
     def _prefetch_weights(self) -> Prefetch:
         """Weights that do not stay on the chip are read once a step, channel tile by channel tile."""
         context = self._context
-        width = context.config.contract.value.width_bytes
+        width = context.arithmetic.value.width_bytes
         items: list[Descriptor] = []
         for stream in self.streams:
             if context.placement.is_resident("weights", stream.layer + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from tlm.schedule.placement import Placement, activation_bits, input_bytes
 from tlm.schedule.staging import gradient_samples
 from tlm.schedule.step_counts import StepCounts
 from workloads.network import Network
+from workloads.record import Arithmetic
 from workloads.trace_file import Trace
 
 FORWARD, BACKWARD, UPDATE = "forward", "backward", "weight_update"
@@ -218,6 +220,11 @@ class Context:
     hardware: ChipHardware | None = None
     """Units that run as hardware, where the laws do not stand for them."""
 
+    @cached_property
+    def arithmetic(self) -> Arithmetic:
+        """Formats and sizes that change bits."""
+        return self.config.contract
+
     def window_bytes(self, name: str) -> int:
         """Room of one reader's staging window."""
         return self.placement.windows[name].size_bytes
@@ -239,7 +246,7 @@ class Context:
         if tensor == "inputs":
             return input_bytes(self.network, batch.count)
         bits = activation_bits(self.network, layer, batch.count)
-        return bits * self.config.contract.value.width_bytes if tensor == "potentials" else -(-bits // 8)
+        return bits * self.arithmetic.value.width_bytes if tensor == "potentials" else -(-bits // 8)
 
     def timestep_read(self, tensor: str, layer: int, batch: MicroBatch, t: int, timesteps: int) -> Descriptor:
         """Return the read of one of `timesteps` parts of a tensor's bytes in DRAM; the parts add up to it exactly."""
@@ -257,7 +264,7 @@ class Context:
         """Return the read of the neurons `neurons` (first, end) of a tensor, made when `planes` planes are."""
         first, end = neurons
         if tensor == "potentials":
-            width = self.config.contract.value.width_bytes
+            width = self.arithmetic.value.width_bytes
             first, end = first * width, end * width
         else:
             first, end = -(-first // 8), -(-end // 8)

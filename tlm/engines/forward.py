@@ -81,13 +81,13 @@ class ForwardEngine(Module):
 
     def output_room(self, array: int, stream: Stream, job: LutJob) -> Steps:
         """Reserve room for the job's sums in the array's part of the output buffer."""
-        width = self._context.config.contract.sum.width_bytes
+        width = self._context.arithmetic.sum.width_bytes
         yield from self.rooms[array].put(None, job.row_count * job.position_count * width, SUMS_ROOM)
 
     def table_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
         """The tile's weights, those of the job's rows for k x G elements."""
         config = self._context.config
-        size_bytes = job.row_count * config.lut.k * config.lut.lanes * config.contract.value.width_bytes
+        size_bytes = job.row_count * config.lut.k * config.lut.lanes * self._context.arithmetic.value.width_bytes
         return Transfer(duration_ps).read(self._context.ports["weights"], size_bytes)
 
     def look_up_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
@@ -97,7 +97,7 @@ class ForwardEngine(Module):
         transfer.read(ports["spikes"], -(-job.position_count * config.lut.k * config.lut.lanes // 8))
         if number == len(job.tiles) - 1:
             sums = job.row_count * job.position_count
-            transfer.write(ports["output"], sums * config.contract.sum.width_bytes)
+            transfer.write(ports["output"], sums * self._context.arithmetic.sum.width_bytes)
         return transfer
 
     def after_cycles(self, stream: Stream) -> int:
@@ -150,7 +150,7 @@ class ForwardEngine(Module):
     def _prefetch_weights(self, arrays: int) -> Prefetch:
         """Load row block after row block; resident layers have room of their own, others wait for a free slot."""
         context = self._context
-        width = context.config.contract.value.width_bytes
+        width = context.arithmetic.value.width_bytes
         items: list[Descriptor] = []
         owned: list[bool] = []
         for stream, plan in self.plans.items():

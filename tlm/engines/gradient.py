@@ -104,7 +104,7 @@ class GradientUnit(Module):
 
     def _traffic(self, stream: Stream, step: int, count: int, sums: int, duration_ps: int) -> Transfer:
         """Sums, potentials, masks, spikes and the later timestep's gradients in; compressed gradients out."""
-        context, arithmetic = self._context, self._context.config.contract
+        context, arithmetic = self._context, self._context.arithmetic
         width, flags = arithmetic.value.width_bytes, -(-count // 8)
         _, made = context.gradients.step_bytes(stream.layer, stream.micro_batch, step)
         transfer = Transfer(duration_ps)

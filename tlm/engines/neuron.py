@@ -69,7 +69,7 @@ class NeuronUnit(Module):
 
     def _traffic(self, stream: Stream, job: LutJob, neurons: int, duration_ps: int) -> Transfer:
         """Sums and the timestep before in; potentials, masks and spikes out."""
-        context, arithmetic = self._context, self._context.config.contract
+        context, arithmetic = self._context, self._context.arithmetic
         transfer = Transfer(duration_ps)
         sums = job.row_count * job.position_count
         transfer.read(context.ports["output"], sums * arithmetic.sum.width_bytes)
@@ -109,7 +109,7 @@ class NeuronUnit(Module):
         for tensor in ("spikes", "masks"):
             first, end = -(-before // 8), -(-after // 8)
             yield from context.spill(tensor, layer, stream.micro_batch, first, end - first)
-        width = context.config.contract.value.width_bytes
+        width = context.arithmetic.value.width_bytes
         yield from context.spill("potentials", layer, stream.micro_batch, before * width, (after - before) * width)
 
 
@@ -125,7 +125,7 @@ class Host(Module):
 
     def _run(self, process: Process) -> Steps:
         context, layer = self._context, self._context.last_layer
-        width = context.config.contract.value.width_bytes
+        width = context.arithmetic.value.width_bytes
         for _ in context.batches:
             batch = yield from self._queue.get("logits")
             yield from process.work(context.config.host.round_trip_ps)

@@ -48,7 +48,7 @@ class OptimiserUnit(Module):
 
     def _traffic(self, count: int, duration_ps: int) -> Transfer:
         """State and gradients of `count` weights in, state and rounded weights out."""
-        arithmetic, ports = self._context.config.contract, self._context.ports
+        arithmetic, ports = self._context.arithmetic, self._context.ports
         transfer = Transfer(duration_ps)
         transfer.read(ports["partial_sums"], count * (STATE_BYTES + arithmetic.sum.width_bytes))
         transfer.write(ports["partial_sums"], count * STATE_BYTES)
@@ -57,7 +57,7 @@ class OptimiserUnit(Module):
     def _write(self, layer: int, first: int, count: int) -> Steps:
         """Write w and v back, and the rounded weights that the next step will read."""
         context = self._context
-        width = context.config.contract.value.width_bytes
+        width = context.arithmetic.value.width_bytes
         state = context.address("optimiser_state", layer) + first * STATE_BYTES
         yield from context.writes.write(Descriptor("optimiser_state", state, count * STATE_BYTES))
         weights = context.address("weights", layer) + first * width
@@ -66,7 +66,7 @@ class OptimiserUnit(Module):
     def _prefetch(self) -> Prefetch:
         """Two reads a piece: its state, and its gradients (nothing where they have stayed on the chip)."""
         context = self._context
-        width = context.config.contract.sum.width_bytes
+        width = context.arithmetic.sum.width_bytes
         items: list[Descriptor] = []
         for layer, first, count in self._pieces:
             address = context.address("optimiser_state", layer) + first * STATE_BYTES

@@ -82,13 +82,13 @@ class WeightUpdateEngine(Module):
     def table_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
         """The gradients of the tile's k x G points for the job's rows."""
         config = self._context.config
-        size_bytes = job.row_count * config.lut.k * config.lut.lanes * config.contract.value.width_bytes
+        size_bytes = job.row_count * config.lut.k * config.lut.lanes * self._context.arithmetic.value.width_bytes
         return Transfer(duration_ps).read(self._context.ports["gradients"], size_bytes)
 
     def look_up_traffic(self, stream: Stream, job: LutJob, number: int, duration_ps: int) -> Transfer:
         """With the first tile the sums of the micro-batches before, with the last one the new sums."""
         ports = self._context.ports["partial_sums"]
-        size_bytes = job.row_count * job.position_count * self._context.config.contract.sum.width_bytes
+        size_bytes = job.row_count * job.position_count * self._context.arithmetic.sum.width_bytes
         transfer = Transfer(duration_ps)
         if number == 0 and stream.micro_batch.index:
             transfer.read(ports, size_bytes)
@@ -126,7 +126,7 @@ class WeightUpdateEngine(Module):
     def _planes_needed(self, stream: Stream, tile: int) -> int:
         """Number of (t, b) planes, last timestep first, that hold the points of a tile."""
         context, samples = self._context, stream.micro_batch.count
-        network, arithmetic = context.network, context.config.contract
+        network, arithmetic = context.network, context.arithmetic
         layer = network.layers[stream.layer]
         groups = update_point_groups(network, stream.layer, samples, arithmetic.k)
         tiles_per_plane = self.plans[stream].work.tiles_per_plane
@@ -139,7 +139,7 @@ class WeightUpdateEngine(Module):
     def _feed(self, array: int, _process: Process) -> Steps:
         """Ask for the indices of every tile of the array's jobs, in order."""
         context = self._context
-        arithmetic = context.config.contract
+        arithmetic = context.arithmetic
         for stream, plan in self.plans.items():
             yield from context.order.enter(stream)
             for job in plan.of_array(array):
@@ -153,7 +153,7 @@ class WeightUpdateEngine(Module):
     def _store(self, array: LutArray, _process: Process) -> Steps:
         """Write sums that do not stay on the chip back to DRAM, job by job; after the last one they are complete."""
         context = self._context
-        width = context.config.contract.sum.width_bytes
+        width = context.arithmetic.sum.width_bytes
         for stream, plan in self.plans.items():
             for _ in plan.of_array(array.number):
                 job = yield from array.results.get()
@@ -258,7 +258,7 @@ class ArrayReads(Module):
         """The sums that the job's rows and elements had after the `jobs` of the micro-batch before."""
         context = self._context
         elements = context.network.layers[before.layer].elements
-        width = context.config.contract.sum.width_bytes
+        width = context.arithmetic.sum.width_bytes
         offset = (job.row_first * elements + job.position_first) * width
         address = context.address("weight_gradients", before.layer) + offset
         stored = context.progress.of("stored_jobs", before.layer, before.micro_batch.index)

@@ -140,6 +140,8 @@ class BankedDram(Dram):
         self.interleaving = interleaving
         self._channels = [_Channel(DramChannel(standard, controller)) for _ in range(interleaving.channels)]
         self._arriving: list[_Transaction] = []
+        self._standing: set[int] = set()  # channels that have reached a completion and not looked on yet
+        self._going_on = False
         self._under_way: dict[int, _Transaction] = {}
         self._transactions = 0
         self._due_ps: list[int | None] = [None] * interleaving.channels
@@ -184,14 +186,34 @@ class BankedDram(Dram):
 
     def _serve(self, payload: Payload) -> Steps:
         wait = Wait(self.env, f"{payload.command} of {payload.length} bytes", self._describe)
-        if not self._arriving:
-            self.simulation.settled().callbacks.append(self._accept)
         self._arriving.append(_Transaction(payload, wait))
+        self._go_on_when_settled()
         account = wait.process.account
         yield from wait.pause(account.state, account.reason)
 
-    def _accept(self, _event: Event) -> None:
-        """Take in everything that has arrived in this instant."""
+    def _go_on_when_settled(self) -> None:
+        if not self._going_on:
+            self._going_on = True
+            self.simulation.settled().callbacks.append(self._go_on)
+
+    def _go_on(self, _event: Event) -> None:
+        """Take in everything that has arrived in this instant, and look ahead."""
+        self._going_on = False
+        touched = self._accept() | self._standing
+        self._standing.clear()
+        for index in touched:
+            self._due_ps[index] = self._channels[index].look_ahead()
+        due_ps = min((due for due in self._due_ps if due is not None), default=None)
+        if due_ps is None or (self._timer is not None and self._timer_ps <= due_ps):
+            return
+        if self._timer is not None:
+            self.simulation.cancel(self._timer)
+        self._timer_ps = max(due_ps, self.simulation.now_ps)
+        self._timer = self.simulation.timeout(self._timer_ps - self.simulation.now_ps)
+        self._timer.callbacks.append(self._complete)
+
+    def _accept(self) -> set[int]:
+        """Give the arrivals' bursts to their channels, which go back to this instant; return these."""
         tick = self.standard.tick_of_ps(self.simulation.now_ps)
         touched: set[int] = set()
         for transaction in sorted(self._arriving, key=lambda arrived: arrived.key):
@@ -209,36 +231,24 @@ class BankedDram(Dram):
                 channel.pending += 1
                 transaction.channels_left += 1
         self._arriving.clear()
-        self._look_ahead(touched)
+        return touched
 
     def _complete(self, _event: Event) -> None:
-        """Wake whoever waits for a transaction that has left its last channel."""
+        """Wake whoever waits for a transaction that has left its last channel; what they send next arrives now."""
         self._timer = None
         now_ps = self.simulation.now_ps
-        touched = []
+        self._go_on_when_settled()
         for index, due_ps in enumerate(self._due_ps):
             if due_ps is None or due_ps > now_ps:
                 continue
-            touched.append(index)
+            self._due_ps[index] = None
+            self._standing.add(index)
             for number in self._channels[index].take_completed(now_ps):
                 transaction = self._under_way[number]
                 transaction.channels_left -= 1
                 if not transaction.channels_left:
                     del self._under_way[number]
                     transaction.done.succeed()
-        self._look_ahead(touched)
-
-    def _look_ahead(self, touched: set[int] | list[int]) -> None:
-        for index in touched:
-            self._due_ps[index] = self._channels[index].look_ahead()
-        due_ps = min((due for due in self._due_ps if due is not None), default=None)
-        if due_ps is None or (self._timer is not None and self._timer_ps <= due_ps):
-            return
-        if self._timer is not None:
-            self.simulation.cancel(self._timer)
-        self._timer_ps = max(due_ps, self.simulation.now_ps)
-        self._timer = self.simulation.timeout(self._timer_ps - self.simulation.now_ps)
-        self._timer.callbacks.append(self._complete)
 
     def _describe(self, wait: Wait) -> str:
         return f"{wait.operation} on {self.name} ({len(self._under_way)} under way)"
