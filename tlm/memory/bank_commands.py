@@ -1,5 +1,6 @@
 """What commands do: to banks, queues, statistics and the priority list of refreshes and precharges."""
 
+# mypy: disable-error-code=no-any-return
 from __future__ import annotations
 
 from tlm.memory.bank_queues import (
@@ -53,6 +54,7 @@ from tlm.memory.bank_state import (
     SLOT_TRANSACTION,
     SLOT_WRITE,
     SPLIT_ACTIVATE,
+    UNIT_BITS,
     WRITE_LATENCY,
     WRITE_WAIT_SUM,
     Ints,
@@ -96,7 +98,7 @@ def _count(s: Ints, c: Ints, slot: int) -> None:
 def _close(s: Ints, c: Ints, bank: int) -> None:
     if s[c[OPEN_ROW] + bank] != CLOSED:
         s[c[OPEN_ROW] + bank] = CLOSED
-        s[c[OPEN_BANKS] + bank // c[BANKS_PER_UNIT]] -= 1
+        s[c[OPEN_BANKS] + (bank >> c[UNIT_BITS])] -= 1
     s[c[ACCESSES] + bank] = 0
     s[c[INJECTED] + bank] = 0
 
@@ -142,7 +144,7 @@ def issue_row(s: Ints, c: Ints, log: Ints, side: int, index: int, key: int, tick
     else:
         record(s, c, log, ACT, bank, row, -1, request, tick)
         remember_rising_edge(s, c, ACT, bank, tick)
-        s[c[OPEN_BANKS] + bank // c[BANKS_PER_UNIT]] += 1
+        s[c[OPEN_BANKS] + (bank >> c[UNIT_BITS])] += 1
         hold_bank(s, c, bank, 1)
         take(s, c, side, index)
         if c[SPLIT_ACTIVATE]:
@@ -177,7 +179,7 @@ def issue_clock_start(s: Ints, c: Ints, log: Ints, slot: int, tick: int) -> None
 @helper
 def push_priority(s: Ints, c: Ints, command: int, target: int) -> None:
     """Queue a refresh or a precharge before all requests; `target` is a bank, a unit's first one for REFAB."""
-    i = (s[PRIORITY_HEAD] + s[PRIORITY_LENGTH]) % PRIORITY
+    i = (s[PRIORITY_HEAD] + s[PRIORITY_LENGTH]) & (PRIORITY - 1)
     s[c[PRIORITY_COMMANDS] + i], s[c[PRIORITY_TARGETS] + i] = command, target
     s[PRIORITY_LENGTH] += 1
 
@@ -186,7 +188,7 @@ def push_priority(s: Ints, c: Ints, command: int, target: int) -> None:
 def _next_priority_command(s: Ints, c: Ints) -> int:
     """Return the command that the first of the priority list needs now."""
     command, bank = s[c[PRIORITY_COMMANDS] + s[PRIORITY_HEAD]], s[c[PRIORITY_TARGETS] + s[PRIORITY_HEAD]]
-    if command == REFAB and s[c[OPEN_BANKS] + bank // c[BANKS_PER_UNIT]] > 0:
+    if command == REFAB and s[c[OPEN_BANKS] + (bank >> c[UNIT_BITS])] > 0:
         return PREAB
     if command == REFPB and s[c[OPEN_ROW] + bank] != CLOSED:
         return PRE
@@ -197,7 +199,7 @@ def _next_priority_command(s: Ints, c: Ints) -> int:
 def priority_tick(s: Ints, c: Ints, tick: int) -> int:
     """Return the first tick from `tick` on at which the priority list's next command is legal and closes no request."""
     command, bank = _next_priority_command(s, c), s[c[PRIORITY_TARGETS] + s[PRIORITY_HEAD]]
-    unit = bank // c[BANKS_PER_UNIT]
+    unit = bank >> c[UNIT_BITS]
     if (command == PREAB and s[c[BUSY_UNITS] + unit] > 0) or (command == PRE and s[c[BUSY] + bank] > 0):
         return NEVER
     cell = c[EARLIEST] + command * c[BANKS] + (unit if command >= PREAB else bank)
@@ -212,10 +214,10 @@ def issue_priority(s: Ints, c: Ints, log: Ints, tick: int) -> None:
     high = bank + c[BANKS_PER_UNIT] if command == PREAB else bank + 1
     record(s, c, log, command, bank, -1, -1, -1, tick)
     remember_rising_edge(s, c, command, bank, tick)
-    if command == PREAB or command == PRE:
+    if command in (PREAB, PRE):
         for b in range(bank, high):
             _close(s, c, b)
         rekey_banks(s, c, bank, high)
     if command == s[c[PRIORITY_COMMANDS] + i]:
-        s[PRIORITY_HEAD] = (i + 1) % PRIORITY
+        s[PRIORITY_HEAD] = (i + 1) & (PRIORITY - 1)
         s[PRIORITY_LENGTH] -= 1

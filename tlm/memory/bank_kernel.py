@@ -1,5 +1,6 @@
 """The compiled loop of a banked channel: from tick to tick at which something happens."""
 
+# mypy: disable-error-code=no-any-return
 from __future__ import annotations
 
 import hashlib
@@ -45,7 +46,7 @@ from tlm.memory.bank_state import (
     WRITE_QUEUE_SUM,
     Ints,
 )
-from tlm.memory.bank_timing import helper
+from tlm.memory.bank_timing import UNCOUNTED, helper
 
 RUN, RUN_TO_COMPLETION, RUN_TO_IDLE = range(3)
 """How far to run: to a tick, to the first completed transaction or that tick, until nothing is left or that tick."""
@@ -104,7 +105,7 @@ def _step(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> None:
 def _compiled(sources: int) -> Callable[[Ints, Ints, Ints, Ints, int, int], int]:
     """Compile the loop; `sources` makes the stored code another one when a module that it calls has changed."""
 
-    @njit(nogil=True, cache=True)
+    @njit(cache=True, **UNCOUNTED)
     def advance(s: Ints, c: Ints, waiting: Ints, log: Ints, until: int, mode: int) -> int:
         while s[NOW] < until and sources:
             idle = mode == RUN_TO_IDLE and _idle(s)
@@ -148,8 +149,6 @@ def _digest() -> int:
 _advance = _compiled(_digest())
 
 
-def advance(
-    state: Ints, constants: Ints, waiting: Ints, log: NDArray[np.int64], until: int, mode: int
-) -> int:
+def advance(state: Ints, constants: Ints, waiting: Ints, log: NDArray[np.int64], until: int, mode: int) -> int:
     """Advance a channel's state up to and including tick `until`; return why it stopped."""
     return _advance(state, constants, waiting, log, until, mode)

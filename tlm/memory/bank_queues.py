@@ -4,14 +4,15 @@ A queue lists slots in order of arrival in a window of a longer table, and besid
 earliest tick of the slot's next command, or of the cell NEVER while that command must not come.
 """
 
+# mypy: disable-error-code=no-any-return
 from __future__ import annotations
 
 from tlm.memory.bank_state import (
     ACTIVATING,
     ACTIVE_ENTRIES,
+    ACTIVE_KEYS,
     ACTIVE_LENGTH,
     BANKS,
-    BANKS_PER_UNIT,
     BURST_ARRIVAL,
     BURST_BANK,
     BURST_COLUMN,
@@ -24,6 +25,8 @@ from tlm.memory.bank_state import (
     COALESCED_WRITES,
     DONE_TICK,
     EARLIEST,
+    ENTRY_BANKS,
+    ENTRY_KEYS,
     FILTER,
     FORWARDED_READS,
     FREE_LENGTH,
@@ -40,7 +43,6 @@ from tlm.memory.bank_state import (
     OPEN_ROW,
     READ_ENTRIES,
     READ_HEAD,
-    READ_KEYS,
     READ_LATENCY_MAX,
     READ_LATENCY_MIN,
     READ_LATENCY_SUM,
@@ -59,6 +61,7 @@ from tlm.memory.bank_state import (
     SLOT_ROW,
     SLOT_TRANSACTION,
     SLOT_WRITE,
+    UNIT_BITS,
     WAITING_HEAD,
     WAITING_TAIL,
     WRITE_HEAD,
@@ -86,17 +89,17 @@ def _key(s: Ints, c: Ints, slot: int, side: int) -> int:
 
 @helper
 def _rekey_queue(s: Ints, c: Ints, side: int, low: int, high: int) -> None:
-    first, keys = s[READ_HEAD + side], c[READ_KEYS + side] - c[READ_ENTRIES + side]
-    for j in range(first, first + s[READ_LENGTH + side]):
-        bank = s[s[j] + SLOT_BANK]
-        if low <= bank < high:
-            s[j + keys] = _key(s, c, s[j], side)
+    first, keys = s[READ_HEAD + side], c[ENTRY_KEYS]
+    banks = first + c[ENTRY_BANKS]
+    for j in range(s[READ_LENGTH + side]):
+        if low <= s[banks + j] < high:
+            s[first + j + keys] = _key(s, c, s[first + j], side)
 
 
 @helper
 def _hold_precharges(s: Ints, c: Ints, side: int, bank: int) -> None:
     """Under row hits first: hold every PRE of a bank that a request not younger than it would still hit."""
-    first, keys = s[READ_HEAD + side], c[READ_KEYS + side] - c[READ_ENTRIES + side]
+    first, keys = s[READ_HEAD + side], c[ENTRY_KEYS]
     hit_arrival = -1
     for j in range(first, first + s[READ_LENGTH + side]):
         if s[s[j] + SLOT_BANK] == bank and s[s[j] + SLOT_ROW] == s[c[OPEN_ROW] + bank]:
@@ -122,34 +125,42 @@ def rekey_banks(s: Ints, c: Ints, low: int, high: int) -> None:
 
 
 @helper
+def _move(s: Ints, c: Ints, source: int, target: int) -> None:
+    """Move an entry with its key and its bank."""
+    s[target] = s[source]
+    s[target + c[ENTRY_KEYS]] = s[source + c[ENTRY_KEYS]]
+    s[target + c[ENTRY_BANKS]] = s[source + c[ENTRY_BANKS]]
+
+
+@helper
 def _append(s: Ints, c: Ints, side: int, slot: int) -> None:
     """Append a slot; at the end of the table the queue first moves back to its front."""
-    base, keys, head = c[READ_ENTRIES + side], c[READ_KEYS + side], s[READ_HEAD + side]
-    length = s[READ_LENGTH + side]
+    base, head, length = c[READ_ENTRIES + side], s[READ_HEAD + side], s[READ_LENGTH + side]
     if length == 0:
         head = base
     elif head + length == base + 4 * c[READ_QUEUE + side]:
         for j in range(length):
-            s[base + j], s[keys + j] = s[head + j], s[keys + head - base + j]
+            _move(s, c, head + j, base + j)
         head = base
     s[READ_HEAD + side] = head
     s[head + length] = slot
-    s[keys + head - base + length] = _key(s, c, slot, side)
+    s[head + length + c[ENTRY_KEYS]] = _key(s, c, slot, side)
+    s[head + length + c[ENTRY_BANKS]] = s[slot + SLOT_BANK]
     s[READ_LENGTH + side] = length + 1
 
 
 @helper
 def take(s: Ints, c: Ints, side: int, j: int) -> int:
     """Take the entry at `j` out of its queue, moving the shorter side, and return its slot."""
-    slot, keys = s[j], c[READ_KEYS + side] - c[READ_ENTRIES + side]
+    slot = s[j]
     head, length = s[READ_HEAD + side], s[READ_LENGTH + side]
     if j - head <= length // 2:
         for i in range(j, head, -1):
-            s[i], s[i + keys] = s[i - 1], s[i - 1 + keys]
+            _move(s, c, i - 1, i)
         s[READ_HEAD + side] = head + 1
     else:
         for i in range(j, head + length - 1):
-            s[i], s[i + keys] = s[i + 1], s[i + 1 + keys]
+            _move(s, c, i + 1, i)
     s[READ_LENGTH + side] = length - 1
     if side == WRITE_SIDE:
         s[c[LINE_FILTER] + _hash(s[slot + SLOT_LINE])] -= 1
@@ -161,7 +172,9 @@ def take(s: Ints, c: Ints, side: int, j: int) -> int:
 @helper
 def activate_request(s: Ints, c: Ints, slot: int) -> None:
     """Put a request on the list of those whose row was opened for them."""
-    s[c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH]] = slot
+    entry = c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH]
+    s[entry] = slot
+    s[entry + c[ACTIVE_KEYS]] = c[EARLIEST] + (RD + s[slot + SLOT_WRITE]) * c[BANKS] + s[slot + SLOT_BANK]
     s[ACTIVE_LENGTH] += 1
 
 
@@ -169,7 +182,7 @@ def activate_request(s: Ints, c: Ints, slot: int) -> None:
 def hold_bank(s: Ints, c: Ints, bank: int, change: int) -> None:
     """Count the requests that wait for their column command on an activated bank: no PRE meanwhile."""
     s[c[BUSY] + bank] += change
-    s[c[BUSY_UNITS] + bank // c[BANKS_PER_UNIT]] += change
+    s[c[BUSY_UNITS] + (bank >> c[UNIT_BITS])] += change
 
 
 @helper
@@ -177,7 +190,7 @@ def take_active(s: Ints, c: Ints, j: int) -> int:
     """Take the activated request at `j` out and return its slot."""
     slot = s[j]
     for i in range(j, c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH] - 1):
-        s[i] = s[i + 1]
+        s[i], s[i + c[ACTIVE_KEYS]] = s[i + 1], s[i + 1 + c[ACTIVE_KEYS]]
     s[ACTIVE_LENGTH] -= 1
     return slot
 
@@ -191,7 +204,7 @@ def free_slot(s: Ints, c: Ints, slot: int) -> None:
 
 @helper
 def _hash(line: int) -> int:
-    return (line ^ (line >> 8) ^ (line >> 17)) % FILTER
+    return (line ^ (line >> 8) ^ (line >> 17)) & (FILTER - 1)
 
 
 @helper
@@ -199,10 +212,10 @@ def _buffered(s: Ints, c: Ints, line: int) -> bool:
     """Whether a write to this burst's address waits in the write queue."""
     if s[c[LINE_FILTER] + _hash(line)] == 0:
         return False
+    found = False
     for j in range(s[WRITE_HEAD], s[WRITE_HEAD] + s[WRITE_LENGTH]):
-        if s[s[j] + SLOT_LINE] == line:
-            return True
-    return False
+        found = found or s[s[j] + SLOT_LINE] == line
+    return found
 
 
 @helper

@@ -1,5 +1,6 @@
 """When refreshes, and precharges of the closed-row policy, enter the priority list."""
 
+# mypy: disable-error-code=no-any-return
 from __future__ import annotations
 
 from tlm.memory.bank_commands import push_priority

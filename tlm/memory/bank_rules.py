@@ -4,8 +4,8 @@ A rule says: after a command of `preceding`, a command of `following` is legal i
 Scopes: the same bank, bank group, stack id, unit (rank or pseudo-channel) or channel; ``other_stack_ids`` of the unit;
 ``other_units`` of the channel. Only the later of all rules counts. `window` = 4: counted from the fourth command back.
 
-The rules are JEDEC's (DDR4: JESD79-4, LPDDR5: JESD209-5, HBM2: JESD235, HBM3: JESD238); where these leave a choice, what
-the reference simulator does: read to write is nCL + nBL + 2 - nCWL, except in HBM3.
+The rules are JEDEC's (DDR4: JESD79-4, LPDDR5: JESD209-5, HBM2: JESD235, HBM3: JESD238); where these leave a choice,
+what the reference simulator does: read to write is nCL + nBL + 2 - nCWL, except in HBM3.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ BANK_SCOPE, GROUP_SCOPE, STACK_SCOPE, OTHER_STACKS_SCOPE, UNIT_SCOPE, OTHER_UNIT
 ONE_UNIT_SCOPE = 6  # of commands to a whole unit, which have one cell each
 
 RULE_FIELDS = 3  # following command, scope, ticks
-FOLLOWERS = 7  # commands ACT to REFAB: what the controller asks the earliest tick of; RDA and WRA follow as RD and WR do
+FOLLOWERS = (
+    7  # commands ACT to REFAB: what the controller asks the earliest tick of; RDA and WRA follow as RD and WR do
+)
 
 Terms = tuple[str | int, ...]
 
@@ -122,9 +124,10 @@ def _per_bank_refresh(family_name: str) -> list[Rule]:
 
 @dataclass(frozen=True)
 class RuleTable:
-    """The rules of one standard in ticks: rules [n, (follower, scope, ticks)], those of command c in first[c]:first[c+1].
+    """The rules of one standard in ticks: rules [n, (follower, scope, ticks)].
 
-    `faw_ticks` is the four-activate window, kept apart because it counts from an earlier ACT.
+    Those of command c are rules[first[c] : first[c + 1]]; `faw_ticks` is the four-activate window, kept apart because
+    it counts from an earlier ACT.
     """
 
     rules: NDArray[np.int64]

@@ -5,6 +5,7 @@ equals commands that are legal beat those that are not, then the older wins. A s
 anything can be issued; ticks in between are not visited.
 """
 
+# mypy: disable-error-code=no-any-return
 from __future__ import annotations
 
 from tlm.memory.bank_commands import (
@@ -21,21 +22,20 @@ from tlm.memory.bank_state import (
     ACTIVATING_DEADLINE,
     ACTIVATING_SLOT,
     ACTIVE_ENTRIES,
+    ACTIVE_KEYS,
     ACTIVE_LENGTH,
     BANKS,
     CAS_SLOT,
     CLOCK_ALWAYS_ON,
     CLOCK_EXPIRY,
     EARLIEST,
+    ENTRY_KEYS,
     HALF_CLOCK,
     NEVER,
     PRIORITY_LENGTH,
-    READ_ENTRIES,
     READ_HEAD,
-    READ_KEYS,
     READ_LENGTH,
     SLOT_ARRIVAL,
-    SLOT_BANK,
     SLOT_WRITE,
     WRITE_HIGH,
     WRITE_LENGTH,
@@ -43,7 +43,7 @@ from tlm.memory.bank_state import (
     WRITE_MODE,
     Ints,
 )
-from tlm.memory.bank_timing import RD, helper, row_slot
+from tlm.memory.bank_timing import ACT, PRE, helper, row_slot
 
 
 @helper
@@ -68,19 +68,16 @@ def _first_active(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
     """Return (tick, entry) of the activated request whose column command is legal first; the oldest of equals."""
     best, index, arrival = NEVER, 0, 0
     for j in range(c[ACTIVE_ENTRIES], c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH]):
-        slot = s[j]
-        cell = c[EARLIEST] + (RD + s[slot + SLOT_WRITE]) * c[BANKS] + s[slot + SLOT_BANK]
-        legal = _column_slot(c, max(tick, s[cell]))
-        if legal < best or (legal == best and s[slot + SLOT_ARRIVAL] < arrival):
-            best, index, arrival = legal, j, s[slot + SLOT_ARRIVAL]
+        legal = _column_slot(c, max(tick, s[s[j + c[ACTIVE_KEYS]]]))
+        if legal < best or (legal == best and s[s[j] + SLOT_ARRIVAL] < arrival):
+            best, index, arrival = legal, j, s[s[j] + SLOT_ARRIVAL]
     return best, index
 
 
 @helper
 def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tuple[int, int]:
     """Return (tick, entry) of the queued command that is legal first, the oldest of equals; lower keys do not count."""
-    keys = c[READ_KEYS + side] - c[READ_ENTRIES + side]
-    first = s[READ_HEAD + side]
+    first, keys = s[READ_HEAD + side], c[ENTRY_KEYS]
     best, index = NEVER, 0
     for j in range(first, first + s[READ_LENGTH + side]):
         key = s[j + keys]
@@ -94,19 +91,20 @@ def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tup
 @helper
 def _first_of_both(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int, int, int]:
     """Return (tick, entry) of the first legal column command and (tick, entry) of the first legal row command."""
-    keys = c[READ_KEYS + side] - c[READ_ENTRIES + side]
-    first, banks, base = s[READ_HEAD + side], c[BANKS], c[EARLIEST]
+    first, keys = s[READ_HEAD + side], c[ENTRY_KEYS]
+    precharges, columns = c[EARLIEST] + c[BANKS], c[EARLIEST] + 2 * c[BANKS]
     column, row = NEVER, NEVER
     column_index, row_index = 0, 0
     for j in range(first, first + s[READ_LENGTH + side]):
         key = s[j + keys]
-        if key >= base + 2 * banks:
+        if key >= columns:
             if s[key] < column and column > tick:
                 legal = _column_slot(c, max(tick, s[key]))
                 if legal < column:
                     column, column_index = legal, j
         elif s[key] < row and row > tick:
-            legal = row_slot(s, c, (key - base) // banks, (key - base) % banks, max(tick, s[key]))
+            command, first_key = (PRE, precharges) if key >= precharges else (ACT, c[EARLIEST])
+            legal = row_slot(s, c, command, key - first_key, max(tick, s[key]))
             if legal < row:
                 row, row_index = legal, j
     return column, column_index, row, row_index
@@ -142,7 +140,7 @@ def step_dual_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
         side = changed
         _, _, row, row_index = _first_of_both(s, c, side, now)
     if row == now:
-        key = s[row_index + c[READ_KEYS + side] - c[READ_ENTRIES + side]]
+        key = s[row_index + c[ENTRY_KEYS]]
         issue_row(s, c, log, side, row_index, key, now)
     return now
 
@@ -173,7 +171,7 @@ def step_single_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
 def _issue(s: Ints, c: Ints, log: Ints, source: int, index: int, tick: int) -> None:
     """Issue what a request needs; where the data clock has lapsed (LPDDR5), CAS comes a tick before RD or WR."""
     if source != FROM_ACTIVE:
-        key = s[index + c[READ_KEYS + source] - c[READ_ENTRIES + source]]
+        key = s[index + c[ENTRY_KEYS]]
         if key < c[EARLIEST] + 2 * c[BANKS]:
             issue_row(s, c, log, source, index, key, tick)
             return

@@ -1,8 +1,8 @@
 """The state of one banked channel: one flat array of int64, so that a copy of it is a snapshot.
 
-The front holds scalars and statistics at fixed places; behind them lie the tables below, whose offsets stand in a second
-array, the constants. Slots and keys are offsets in the state: `state[slot + SLOT_BANK]`, `state[key]`. Ticks are
-absolute; `NEVER` is later than any tick.
+The front holds scalars and statistics at fixed places; behind them lie the tables below, whose offsets stand in a
+second array, the constants. Slots and keys are offsets in the state: `state[slot + SLOT_BANK]`, `state[key]`. Ticks
+are absolute; `NEVER` is later than any tick. Numbers of banks are powers of two.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ BANKS, UNITS, BANKS_PER_UNIT, BANKS_PER_STACK, BANKS_PER_GROUP, READ_LATENCY, WR
 FAW_TICKS, DUAL_BUS, SPLIT_ACTIVATE, HALF_CLOCK, ACTIVATE_TICKS, ACTIVATE_DEADLINE = range(7, 13)
 CLOCK_TAIL_READ, CLOCK_TAIL_WRITE, CLOCK_ALWAYS_ON, READ_QUEUE, WRITE_QUEUE, WRITE_HIGH = range(13, 19)
 WRITE_LOW, OFFERS, ROW_HITS_FIRST, ROW_CAP, REFRESH_POLICY, REFRESH_INTERVAL = range(19, 25)
-REFRESH_TOGETHER, REFRESH_SET_WAIT, LOG_COMMANDS, LATENCY_BINS = range(25, 29)
+REFRESH_TOGETHER, REFRESH_SET_WAIT, LOG_COMMANDS, LATENCY_BINS, UNIT_BITS = range(25, 30)
 
 # Offsets of the state's tables, among the constants.
-EARLIEST = 29  # [follower x banks + bank], for commands to units [follower x banks + unit]; then a cell NEVER
-OPEN_ROW, BUSY, ACCESSES, INJECTED = range(30, 34)  # [bank]; requests that wait on the bank's row, accesses to it
-OPEN_BANKS, BUSY_UNITS, ACTIVATIONS, SET_ALLOWED = range(34, 38)  # [unit]; ticks of 4 ACTs; rounds of REFPB
-SLOTS, FREE_SLOTS = range(38, 40)
-READ_ENTRIES, WRITE_ENTRIES, READ_KEYS, WRITE_KEYS, ACTIVE_ENTRIES = range(40, 45)  # slots, and keys beside them
-PRIORITY_COMMANDS, PRIORITY_TARGETS, LINE_FILTER, LATENCIES, TRANSACTIONS = range(45, 50)
-FIRST_RULE = 50  # where the rules of each command begin; the rules themselves follow
+EARLIEST = 30  # [follower x banks + bank], for commands to units [follower x banks + unit]; then a cell NEVER
+OPEN_ROW, BUSY, ACCESSES, INJECTED = range(31, 35)  # [bank]; requests that wait on the bank's row, accesses to it
+OPEN_BANKS, BUSY_UNITS, ACTIVATIONS, SET_ALLOWED = range(35, 39)  # [unit]; ticks of 4 ACTs; rounds of REFPB
+SLOTS, FREE_SLOTS = range(39, 41)
+READ_ENTRIES, WRITE_ENTRIES, ENTRY_KEYS, ENTRY_BANKS = range(41, 45)  # slots; how far on their keys and banks lie
+ACTIVE_ENTRIES, ACTIVE_KEYS = range(45, 47)
+PRIORITY_COMMANDS, PRIORITY_TARGETS, LINE_FILTER, LATENCIES, TRANSACTIONS = range(47, 52)
+FIRST_RULE = 52  # where the rules of each command begin; the rules themselves follow
 
 REFRESH_NONE, REFRESH_ALL_BANK, REFRESH_PER_BANK = range(3)
 
@@ -67,14 +68,20 @@ def new_state(constants: dict[int, int], stack_ids: int, table: RuleTable) -> tu
     """Return (state, constants as an array with the offsets of the tables and the rules)."""
     banks, units = constants[BANKS], constants[UNITS]
     reads, writes = constants[READ_QUEUE], constants[WRITE_QUEUE]
-    slots = reads + writes + banks + 2
+    slots, entries = reads + writes + banks + 2, 4 * (reads + writes)
     sizes = {
         EARLIEST: FOLLOWERS * banks + 1,
         **dict.fromkeys((OPEN_ROW, BUSY, ACCESSES, INJECTED), banks),
         **{OPEN_BANKS: units, BUSY_UNITS: units, ACTIVATIONS: 4 * units, SET_ALLOWED: units * stack_ids},
         **{SLOTS: slots * SLOT_FIELDS, FREE_SLOTS: slots},
-        **{READ_ENTRIES: 4 * reads, WRITE_ENTRIES: 4 * writes, READ_KEYS: 4 * reads, WRITE_KEYS: 4 * writes},
-        **{ACTIVE_ENTRIES: banks + 1, PRIORITY_COMMANDS: PRIORITY, PRIORITY_TARGETS: PRIORITY, LINE_FILTER: FILTER},
+        **{READ_ENTRIES: 4 * reads, WRITE_ENTRIES: 4 * writes, ENTRY_KEYS: entries, ENTRY_BANKS: entries},
+        **{
+            ACTIVE_ENTRIES: banks + 1,
+            ACTIVE_KEYS: banks + 1,
+            PRIORITY_COMMANDS: PRIORITY,
+            PRIORITY_TARGETS: PRIORITY,
+            LINE_FILTER: FILTER,
+        },
         **{LATENCIES: constants[LATENCY_BINS], TRANSACTIONS: 8 * TRANSACTION_FIELDS},
     }
     offset = FRONT
@@ -82,6 +89,7 @@ def new_state(constants: dict[int, int], stack_ids: int, table: RuleTable) -> tu
         constants = {**constants, index: offset}
         offset += size
     state = np.zeros(offset, dtype=np.int64)
+    distances = {ENTRY_KEYS: entries, ENTRY_BANKS: 2 * entries, ACTIVE_KEYS: banks + 1}
     for scalar in (CAS_SLOT, ACTIVATING_SLOT, PAIR_TICK, OFFER_TICK):
         state[scalar] = -1
     for scalar in (NEXT_DUE, READ_LATENCY_MIN):
@@ -93,7 +101,7 @@ def new_state(constants: dict[int, int], stack_ids: int, table: RuleTable) -> tu
     state[constants[ACTIVATIONS] : constants[SET_ALLOWED]] = -1
     state[constants[FREE_SLOTS] : constants[READ_ENTRIES]] = constants[SLOTS] + SLOT_FIELDS * np.arange(slots)
     state[constants[TRANSACTIONS] :: TRANSACTION_FIELDS] = -1
-    return state, _constants_array(constants, table)
+    return state, _constants_array({**constants, **distances}, table)
 
 
 def _constants_array(constants: dict[int, int], table: RuleTable) -> Ints:

@@ -6,6 +6,7 @@ which command is issued is decided elsewhere.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from tlm.memory import bank_rules as rules
@@ -34,6 +35,7 @@ from tlm.memory.bank_state import (
     PAIR_TICK,
     PAIR_UNIT,
     ROW_BUS_FREE,
+    UNIT_BITS,
     Ints,
 )
 from tlm.memory.commands import DramCommand
@@ -43,20 +45,25 @@ REFPB, PREAB, REFAB = (int(DramCommand[name]) for name in ("REFPB", "PREAB", "RE
 _BANK, _GROUP, _STACK, _UNIT = rules.BANK_SCOPE, rules.GROUP_SCOPE, rules.STACK_SCOPE, rules.UNIT_SCOPE
 _ONE_UNIT, _OTHER_UNITS = rules.ONE_UNIT_SCOPE, rules.OTHER_UNITS_SCOPE
 
-helper = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+UNCOUNTED = {"nogil": True, "error_model": "numpy", "_nrt": False}
+"""Compiler options of the loop and all that it calls: nothing allocates, so no references need to be counted."""
+
+helper = njit(**UNCOUNTED, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Compiles what only compiled code calls; it is stored with its caller, never by itself."""
 
 
 @helper
 def _not_before(s: Ints, low: int, high: int, tick: int) -> None:
-    for i in range(low, high):
+    for i in range(np.uint64(low), np.uint64(high)):  # unsigned: no test for indices from the end
         s[i] = max(s[i], tick)
 
 
 @helper
-def record(s: Ints, c: Ints, log: Ints, command: int, bank: int, row: int, column: int, request: int, tick: int) -> None:
+def record(
+    s: Ints, c: Ints, log: Ints, command: int, bank: int, row: int, column: int, request: int, tick: int
+) -> None:
     """Count a command and push back every later command that it delays; `bank` is a unit's first for unit commands."""
-    unit_low = bank - bank % c[BANKS_PER_UNIT]
+    unit_low = bank & -c[BANKS_PER_UNIT]
     unit_high = unit_low + c[BANKS_PER_UNIT]
     for r in range(c[FIRST_RULE + command], c[FIRST_RULE + command + 1], 3):
         base, scope, until = c[r], c[r + 1], tick + c[r + 2]
@@ -65,16 +72,16 @@ def record(s: Ints, c: Ints, log: Ints, command: int, bank: int, row: int, colum
         elif scope == _UNIT:
             _not_before(s, base + unit_low, base + unit_high, until)
         elif scope == _GROUP:
-            low = bank - bank % c[BANKS_PER_GROUP]
+            low = bank & -c[BANKS_PER_GROUP]
             _not_before(s, base + low, base + low + c[BANKS_PER_GROUP], until)
         elif scope == _ONE_UNIT:
-            cell = base + bank // c[BANKS_PER_UNIT]
+            cell = base + (bank >> c[UNIT_BITS])
             s[cell] = max(s[cell], until)
         elif scope == _OTHER_UNITS:
             _not_before(s, base, base + unit_low, until)
             _not_before(s, base + unit_high, base + c[BANKS], until)
         else:
-            low = bank - bank % c[BANKS_PER_STACK]
+            low = bank & -c[BANKS_PER_STACK]
             high = low + c[BANKS_PER_STACK]
             if scope == _STACK:
                 _not_before(s, base + low, base + high, until)
@@ -94,7 +101,7 @@ def record(s: Ints, c: Ints, log: Ints, command: int, bank: int, row: int, colum
 @helper
 def _count_activation(s: Ints, c: Ints, unit_low: int, unit_high: int, tick: int) -> None:
     """Four-activate window: the next ACT waits for the fourth last; and ACT holds the row bus."""
-    a = c[ACTIVATIONS] + 4 * (unit_low // c[BANKS_PER_UNIT])
+    a = c[ACTIVATIONS] + 4 * (unit_low >> c[UNIT_BITS])
     s[a], s[a + 1], s[a + 2], s[a + 3] = s[a + 1], s[a + 2], s[a + 3], tick
     if s[a] >= 0:
         first = c[EARLIEST] + ACT * c[BANKS]
@@ -105,10 +112,10 @@ def _count_activation(s: Ints, c: Ints, unit_low: int, unit_high: int, tick: int
 @helper
 def remember_rising_edge(s: Ints, c: Ints, command: int, bank: int, tick: int) -> None:
     """Note a row command of a rising edge: at the falling edge that pairs with it some PREs must not come (HBM3)."""
-    if c[HALF_CLOCK] and tick % 2 == 1:
+    if c[HALF_CLOCK] and tick & 1:
         s[PAIR_TICK] = tick + (c[ACTIVATE_TICKS] if command == ACT else 1)
-        s[PAIR_UNIT] = bank // c[BANKS_PER_UNIT]
-        s[PAIR_BANK] = -1 if command == PREAB or command == REFAB else bank
+        s[PAIR_UNIT] = bank >> c[UNIT_BITS]
+        s[PAIR_BANK] = -1 if command in (PREAB, REFAB) else bank
 
 
 @helper
@@ -117,11 +124,11 @@ def row_slot(s: Ints, c: Ints, command: int, bank: int, tick: int) -> int:
     if tick >= NEVER:
         return tick
     tick = max(tick, s[ROW_BUS_FREE])
-    if not c[HALF_CLOCK] or tick % 2 == 1:
+    if not c[HALF_CLOCK] or tick & 1:
         return tick
-    if command != PRE and command != PREAB:
+    if command not in (PRE, PREAB):
         return tick + 1
-    if tick != s[PAIR_TICK] or s[PAIR_UNIT] != bank // c[BANKS_PER_UNIT]:
+    if tick != s[PAIR_TICK] or s[PAIR_UNIT] != bank >> c[UNIT_BITS]:
         return tick
     if s[PAIR_BANK] >= 0 and command == PRE and s[PAIR_BANK] != bank:
         return tick

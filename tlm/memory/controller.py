@@ -67,7 +67,9 @@ class ControllerConfig:
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError("must be a whole number", f"controller: {key}", value, f"{least} or more")
         if not 0 <= self.write_low <= self.write_high <= 1:
-            raise InputError("must be 0 <= write_low <= write_high <= 1", "controller", (self.write_low, self.write_high))
+            raise InputError(
+                "must be 0 <= write_low <= write_high <= 1", "controller", (self.write_low, self.write_high)
+            )
 
 
 _BASE = ControllerConfig()
@@ -276,7 +278,9 @@ class DramChannel:
         """Counts since the channel was made."""
         values = self._state[b.ROW_HITS : b.FRONT].tolist()
         names = [field.name for field in fields(ChannelStatistics)][:-1]
-        counts = dict(zip((command.name for command in DramCommand), values[b.COMMAND_COUNTS - b.ROW_HITS :], strict=True))
+        counts = dict(
+            zip((command.name for command in DramCommand), values[b.COMMAND_COUNTS - b.ROW_HITS :], strict=True)
+        )
         numbers: dict[str, Any] = dict(zip(names, values, strict=False))
         if numbers["read_latency_min"] == b.NEVER:
             numbers["read_latency_min"] = 0
@@ -335,6 +339,7 @@ def _constants(standard: DramStandard, controller: ControllerConfig) -> dict[int
         b.BANKS: organisation.banks,
         b.UNITS: organisation.units,
         b.BANKS_PER_UNIT: organisation.banks_per_unit,
+        b.UNIT_BITS: organisation.banks_per_unit.bit_length() - 1,
         b.BANKS_PER_STACK: organisation.bank_groups * organisation.banks_per_group,
         b.BANKS_PER_GROUP: organisation.banks_per_group,
         b.READ_LATENCY: standard.read_latency_ticks,

@@ -43,7 +43,7 @@ class AddressMapping:
     xor: bool
 
     def decode(self, addresses: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """Return (bank of the channel, row, column in bursts) of byte addresses; higher bits than the row's drop out."""
+        """Return (bank of the channel, row, column in bursts) of byte addresses; bits above the row's drop out."""
         banks, rows, columns = (np.empty(len(addresses), dtype=np.int64) for _ in range(3))
         _decode(addresses // self.burst_bytes, self.plan, self.bits, self.xor, banks, rows, columns)
         return banks, rows, columns
@@ -64,7 +64,9 @@ def address_mapping(name: str, organisation: Organisation, burst_bytes: int) -> 
     plan = [(field, int(bits[field]), 0) for field in _ORDER[name]]
     if name == "MOP4CLXOR":
         if bits[COLUMN] < _LOW_COLUMN_BITS:
-            raise InputError("MOP4CLXOR needs four bursts in a row", "mapping", organisation.bursts_per_row, "4 or more")
+            raise InputError(
+                "MOP4CLXOR needs four bursts in a row", "mapping", organisation.bursts_per_row, "4 or more"
+            )
         low, *middle, row = plan
         high = (COLUMN, low[1] - _LOW_COLUMN_BITS, _LOW_COLUMN_BITS)
         plan = [(COLUMN, _LOW_COLUMN_BITS, 0), *middle, high, row]

@@ -27,7 +27,7 @@ _SIZES = ("stack_ids", "bank_groups", "banks_per_group", "rows", "columns")
 
 @dataclass(frozen=True)
 class Organisation:
-    """One channel: `units` (ranks or pseudo-channels) x stack ids x bank groups x banks x rows x columns (in bursts)."""
+    """One channel: `units` (ranks or pseudo-channels) x stack ids x groups x banks x rows x columns (in bursts)."""
 
     channel_width_bits: int
     burst_length_beats: int
@@ -245,7 +245,9 @@ def _clocks(value: object, clock_period_ps: int, where: str) -> int:
         return _whole(value, where, 0)
     unknown = set(value) - {"ns", "clocks", "at_least", "source"}
     if unknown or ("ns" in value) == ("clocks" in value):
-        raise InputError("must be clocks, or a mapping with ns or clocks", where, value, "at_least and source beside it")
+        raise InputError(
+            "must be clocks, or a mapping with ns or clocks", where, value, "at_least and source beside it"
+        )
     if "clocks" in value:
         return max(_whole(value["clocks"], where, 0), _whole(value.get("at_least", 0), where, 0))
     try:
