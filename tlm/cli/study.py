@@ -87,7 +87,7 @@ def _print(result: StudyResult, summary: dict[str, Any]) -> None:
 def _table(curve: dict[str, Any]) -> Table:
     where = f"T {curve['timesteps']}, batch {curve['batch_images']}, buffers x{curve['buffer_factor']:g}"
     table = Table(title=where, title_justify="left")
-    table.add_column("DRAM")
+    table.add_column("DRAM", no_wrap=True)
     for name in ("peak GB/s", "step us", "slower by", "moved MiB", "of peak"):
         table.add_column(name, justify="right")
     table.add_column("waits for DRAM", no_wrap=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +26,21 @@ def test_others_can_read_it_and_see_the_units(study: BandwidthStudy, tmp_path: P
     assert [name for name in numbers if not name.endswith(UNITS)] == ["point", "timesteps"]  # counts
     traffic = table["traffic"].combine_chunks().flatten().flatten()
     assert {"forward", "optimiser"} <= set(traffic[0].to_pylist())
+
+
+def test_the_guide_s_example_runs(study: BandwidthStudy, tmp_path: Path) -> None:
+    run_study(study, tmp_path / "h2learn-study")
+    guide = Path(__file__).parents[3] / "docs" / "bandwidth_study.md"
+    (code,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["2GB/s", "x1"],
+        ["16GB/s", "x1"],
+        ["2GB/s", "x4"],
+        ["16GB/s", "x4"],
+    ]
+    assert int(lines[0].split()[-2]) > int(lines[2].split()[-2]) == 0
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
