@@ -153,7 +153,7 @@ def test_a_failed_comparison_is_exit_code_1(tmp_path: Path, trace: str, monkeypa
         (
             ["digits-mlp", "--set", "buffers.output_bytes=5"],
             "buffers.output_bytes: the output buffer is smaller than one tile of every forward array, "
-            "got 5, allowed: at least 49152",
+            "got 5, allowed: at least 6144",
         ),
     ],
 )
