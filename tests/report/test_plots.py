@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from matplotlib import image
-from matplotlib.figure import Figure
 
+from tests.pictures import assert_shows_something, texts
 from tests.report.conftest import Run
 from tlm.report.plots import dram_figure, engines_figure, sparsity_figure, streams_figure, write_plots
 
@@ -21,16 +20,7 @@ def test_four_pictures_are_written(name: str, deep: Run, tmp_path: Path) -> None
     assert [path.name for path in paths] == NAMES
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
     for path in paths:
-        pixels = image.imread(path)
-        assert min(pixels.shape[:2]) > 400
-        colours = {tuple(colour) for colour in pixels[::7, ::7].reshape(-1, pixels.shape[2]).round(1)}
-        assert len(colours) >= 4, path.name
-
-
-def texts(figure: Figure) -> set[str]:
-    figure.draw_without_rendering()
-    found = {text.get_text() for axes in figure.axes for text in axes.findobj() if hasattr(text, "get_text")}
-    return found | {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+        assert_shows_something(path)
 
 
 def test_every_engine_stream_and_layer_is_named(deep: Run) -> None:
