@@ -233,7 +233,7 @@ def test_what_was_there_stays_where_a_run_fails(
     def fail(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tlm.memory.banked_dram.Interleaving.bursts", fail)
+    monkeypatch.setattr("tlm.memory.flat_dram.bytes_by_channel", fail)
     assert main(["run", trace, "--cosim", "none", "--out", str(out), *SETTINGS]) == 130
     assert capsys.readouterr().err == "h2learn: interrupted\n"
     assert {name: (out / name).read_bytes() for name in names(out)} == before
