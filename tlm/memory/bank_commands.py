@@ -10,7 +10,7 @@ from tlm.memory.bank_queues import (
     finish_read,
     free_slot,
     hold_bank,
-    rekey_banks,
+    rekey_bank,
     take,
     take_active,
 )
@@ -116,10 +116,9 @@ def issue_column(s: Ints, c: Ints, log: Ints, source: int, index: int, tick: int
     record(s, c, log, command, bank, s[slot + SLOT_ROW], s[slot + SLOT_COLUMN], request, tick)
     if closes:
         _close(s, c, bank)
+        rekey_bank(s, c, bank)
     else:
         s[c[ACCESSES] + bank] += 1
-    if source == FROM_ACTIVE or closes:
-        rekey_banks(s, c, bank, bank + 1)
     if side == WRITE_SIDE:
         s[WRITE_WAIT_SUM] += tick - s[slot + SLOT_ARRIVAL]
         s[LAST_DATA] = max(s[LAST_DATA], tick + c[WRITE_LATENCY])
@@ -154,7 +153,7 @@ def issue_row(s: Ints, c: Ints, log: Ints, side: int, index: int, key: int, tick
         else:
             s[c[OPEN_ROW] + bank] = row
             activate_request(s, c, slot)
-    rekey_banks(s, c, bank, bank + 1)
+    rekey_bank(s, c, bank)
 
 
 @helper
@@ -166,7 +165,7 @@ def issue_second_activate(s: Ints, c: Ints, log: Ints, tick: int) -> None:
     s[c[OPEN_ROW] + bank] = row
     activate_request(s, c, slot)
     s[ACTIVATING_SLOT] = -1
-    rekey_banks(s, c, bank, bank + 1)
+    rekey_bank(s, c, bank)
 
 
 @helper
@@ -217,7 +216,7 @@ def issue_priority(s: Ints, c: Ints, log: Ints, tick: int) -> None:
     if command in (PREAB, PRE):
         for b in range(bank, high):
             _close(s, c, b)
-        rekey_banks(s, c, bank, high)
+            rekey_bank(s, c, b)
     if command == s[c[PRIORITY_COMMANDS] + i]:
         s[PRIORITY_HEAD] = (i + 1) & (PRIORITY - 1)
         s[PRIORITY_LENGTH] -= 1

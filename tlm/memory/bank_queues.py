@@ -7,6 +7,9 @@ earliest tick of the slot's next command, or of the cell NEVER while that comman
 # mypy: disable-error-code=no-any-return
 from __future__ import annotations
 
+import numpy as np
+
+from tlm.memory.bank_rules import HELD_PRECHARGE
 from tlm.memory.bank_state import (
     ACTIVATING,
     ACTIVE_ENTRIES,
@@ -37,6 +40,7 @@ from tlm.memory.bank_state import (
     LATENCY_BINS,
     LINE,
     LINE_FILTER,
+    NEVER,
     NEXT_DUE,
     OFFER_TICK,
     OFFERS,
@@ -82,18 +86,19 @@ def _key(s: Ints, c: Ints, slot: int, side: int) -> int:
         return c[EARLIEST] + (RD + side) * c[BANKS] + bank
     if open_row == CLOSED:
         return c[EARLIEST] + ACT * c[BANKS] + bank
-    if open_row == ACTIVATING or s[c[BUSY] + bank] > 0:
+    if open_row == ACTIVATING:
         return c[OPEN_ROW] - 1  # the cell NEVER, the last of EARLIEST
-    return c[EARLIEST] + PRE * c[BANKS] + bank
+    return c[EARLIEST] + HELD_PRECHARGE * c[BANKS] + bank
 
 
 @helper
-def _rekey_queue(s: Ints, c: Ints, side: int, low: int, high: int) -> None:
-    first, keys = s[READ_HEAD + side], c[ENTRY_KEYS]
-    banks = first + c[ENTRY_BANKS]
-    for j in range(s[READ_LENGTH + side]):
-        if low <= s[banks + j] < high:
-            s[first + j + keys] = _key(s, c, s[first + j], side)
+def _rekey_queue(s: Ints, c: Ints, side: int, bank: int) -> None:
+    """Renew the keys of the requests to a bank."""
+    first = np.uint64(s[READ_HEAD + side] + c[ENTRY_BANKS])
+    for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
+        if s[j] == bank:
+            entry = np.int64(j) - c[ENTRY_BANKS]
+            s[entry + c[ENTRY_KEYS]] = _key(s, c, s[entry], side)
 
 
 @helper
@@ -105,7 +110,7 @@ def _hold_precharges(s: Ints, c: Ints, side: int, bank: int) -> None:
         if s[s[j] + SLOT_BANK] == bank and s[s[j] + SLOT_ROW] == s[c[OPEN_ROW] + bank]:
             hit_arrival = s[s[j] + SLOT_ARRIVAL]
             break
-    precharge = c[EARLIEST] + PRE * c[BANKS] + bank
+    precharge = c[EARLIEST] + HELD_PRECHARGE * c[BANKS] + bank
     for j in range(first, first + s[READ_LENGTH + side]):
         if s[s[j] + SLOT_BANK] == bank:
             key = _key(s, c, s[j], side)
@@ -114,14 +119,13 @@ def _hold_precharges(s: Ints, c: Ints, side: int, bank: int) -> None:
 
 
 @helper
-def rekey_banks(s: Ints, c: Ints, low: int, high: int) -> None:
-    """Renew the keys of all requests to banks low to high - 1, after these banks' rows have changed."""
+def rekey_bank(s: Ints, c: Ints, bank: int) -> None:
+    """Renew the keys of all requests to a bank, after its row has changed."""
     for side in range(2):
         if c[ROW_HITS_FIRST]:
-            for bank in range(low, high):
-                _hold_precharges(s, c, side, bank)
+            _hold_precharges(s, c, side, bank)
         elif s[READ_LENGTH + side] > 0:
-            _rekey_queue(s, c, side, low, high)
+            _rekey_queue(s, c, side, bank)
 
 
 @helper
@@ -182,6 +186,8 @@ def activate_request(s: Ints, c: Ints, slot: int) -> None:
 def hold_bank(s: Ints, c: Ints, bank: int, change: int) -> None:
     """Count the requests that wait for their column command on an activated bank: no PRE meanwhile."""
     s[c[BUSY] + bank] += change
+    held, precharge = c[EARLIEST] + HELD_PRECHARGE * c[BANKS] + bank, c[EARLIEST] + PRE * c[BANKS] + bank
+    s[held] = NEVER if s[c[BUSY] + bank] > 0 else s[precharge]
     s[c[BUSY_UNITS] + (bank >> c[UNIT_BITS])] += change
 
 

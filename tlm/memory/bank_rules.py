@@ -24,9 +24,11 @@ BANK_SCOPE, GROUP_SCOPE, STACK_SCOPE, OTHER_STACKS_SCOPE, UNIT_SCOPE, OTHER_UNIT
 ONE_UNIT_SCOPE = 6  # of commands to a whole unit, which have one cell each
 
 RULE_FIELDS = 3  # following command, scope, ticks
-FOLLOWERS = (
-    7  # commands ACT to REFAB: what the controller asks the earliest tick of; RDA and WRA follow as RD and WR do
-)
+FOLLOWERS = 8
+"""Commands ACT to REFAB, of which the controller asks the earliest tick (RDA and WRA follow as RD and WR do), and PRE
+once more: as `HELD_PRECHARGE` it is never legal while a request waits for its column command on the bank's row."""
+
+HELD_PRECHARGE = 7
 
 Terms = tuple[str | int, ...]
 
@@ -163,10 +165,17 @@ def rule_table(standard: DramStandard) -> RuleTable:
                 key = (preceding, following, ONE_UNIT_SCOPE if following in (C.PREAB, C.REFAB) else scope)
                 longest[key] = max(ticks, longest.get(key, ticks))
     kept = {key: ticks for key, ticks in longest.items() if not _covered(key, ticks, longest)}
-    rows = [[following, scope, ticks] for command in C for (p, following, scope), ticks in kept.items() if p == command]
-    counts = [sum(preceding == command for preceding, _, _ in kept) for command in C]
-    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return RuleTable(np.array(rows, dtype=np.int64).reshape(-1, RULE_FIELDS), first, faw_ticks)
+    rows: list[tuple[int, int, int]] = []
+    first = [0]
+    for command in C:
+        for (preceding, following, scope), ticks in kept.items():
+            if preceding == command:
+                rows += [
+                    (int(f), scope, ticks) for f in ([C.PRE, HELD_PRECHARGE] if following == C.PRE else [following])
+                ]
+        first.append(len(rows))
+    table = np.array(rows, dtype=np.int64).reshape(-1, RULE_FIELDS)
+    return RuleTable(table, np.array(first, dtype=np.int64), faw_ticks)
 
 
 def _covered(key: tuple[C, C, int], ticks: int, longest: dict[tuple[C, C, int], int]) -> bool:

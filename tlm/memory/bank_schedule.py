@@ -8,6 +8,8 @@ anything can be issued; ticks in between are not visited.
 # mypy: disable-error-code=no-any-return
 from __future__ import annotations
 
+import numpy as np
+
 from tlm.memory.bank_commands import (
     FROM_ACTIVE,
     issue_clock_start,
@@ -18,6 +20,7 @@ from tlm.memory.bank_commands import (
     priority_tick,
 )
 from tlm.memory.bank_queues import READ_SIDE
+from tlm.memory.bank_rules import HELD_PRECHARGE
 from tlm.memory.bank_state import (
     ACTIVATING_DEADLINE,
     ACTIVATING_SLOT,
@@ -43,7 +46,7 @@ from tlm.memory.bank_state import (
     WRITE_MODE,
     Ints,
 )
-from tlm.memory.bank_timing import ACT, PRE, helper, row_slot
+from tlm.memory.bank_timing import ACT, PRE, RD, helper, row_slot
 
 
 @helper
@@ -77,37 +80,39 @@ def _first_active(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
 @helper
 def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tuple[int, int]:
     """Return (tick, entry) of the queued command that is legal first, the oldest of equals; lower keys do not count."""
-    first, keys = s[READ_HEAD + side], c[ENTRY_KEYS]
-    best, index = NEVER, 0
-    for j in range(first, first + s[READ_LENGTH + side]):
-        key = s[j + keys]
-        if s[key] < best and key >= least_key:
+    first = np.uint64(s[READ_HEAD + side] + c[ENTRY_KEYS])
+    best, index = NEVER, first
+    for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
+        key = np.uint64(s[j])
+        if s[key] < best and s[j] >= least_key:
             best, index = s[key], j
             if best <= tick:
-                return tick, j
-    return best, index
+                break
+    return max(best, tick), np.int64(index) - c[ENTRY_KEYS]
 
 
 @helper
 def _first_of_both(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int, int, int]:
     """Return (tick, entry) of the first legal column command and (tick, entry) of the first legal row command."""
-    first, keys = s[READ_HEAD + side], c[ENTRY_KEYS]
-    precharges, columns = c[EARLIEST] + c[BANKS], c[EARLIEST] + 2 * c[BANKS]
+    first = np.uint64(s[READ_HEAD + side] + c[ENTRY_KEYS])
+    columns, held = c[EARLIEST] + RD * c[BANKS], c[EARLIEST] + HELD_PRECHARGE * c[BANKS]
     column, row = NEVER, NEVER
-    column_index, row_index = 0, 0
-    for j in range(first, first + s[READ_LENGTH + side]):
-        key = s[j + keys]
-        if key >= columns:
-            if s[key] < column and column > tick:
-                legal = _column_slot(c, max(tick, s[key]))
+    column_index, row_index = first, first
+    for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
+        key = s[j]
+        ready = s[np.uint64(key)]
+        if columns <= key < held:
+            if ready < column and column > tick:
+                legal = _column_slot(c, max(tick, ready))
                 if legal < column:
                     column, column_index = legal, j
-        elif s[key] < row and row > tick:
-            command, first_key = (PRE, precharges) if key >= precharges else (ACT, c[EARLIEST])
-            legal = row_slot(s, c, command, key - first_key, max(tick, s[key]))
+        elif ready < row and row > tick:
+            command, first_key = (PRE, held) if key >= held else (ACT, c[EARLIEST])
+            legal = row_slot(s, c, command, key - first_key, max(tick, ready))
             if legal < row:
                 row, row_index = legal, j
-    return column, column_index, row, row_index
+    keys = c[ENTRY_KEYS]
+    return column, np.int64(column_index) - keys, row, np.int64(row_index) - keys
 
 
 @helper
@@ -172,7 +177,7 @@ def _issue(s: Ints, c: Ints, log: Ints, source: int, index: int, tick: int) -> N
     """Issue what a request needs; where the data clock has lapsed (LPDDR5), CAS comes a tick before RD or WR."""
     if source != FROM_ACTIVE:
         key = s[index + c[ENTRY_KEYS]]
-        if key < c[EARLIEST] + 2 * c[BANKS]:
+        if not c[EARLIEST] + RD * c[BANKS] <= key < c[EARLIEST] + HELD_PRECHARGE * c[BANKS]:
             issue_row(s, c, log, source, index, key, tick)
             return
     if c[CLOCK_ALWAYS_ON] or tick < s[CLOCK_EXPIRY]:

@@ -46,7 +46,10 @@ _BANK, _GROUP, _STACK, _UNIT = rules.BANK_SCOPE, rules.GROUP_SCOPE, rules.STACK_
 _ONE_UNIT, _OTHER_UNITS = rules.ONE_UNIT_SCOPE, rules.OTHER_UNITS_SCOPE
 
 UNCOUNTED = {"nogil": True, "error_model": "numpy", "_nrt": False}
-"""Compiler options of the loop and all that it calls: nothing allocates, so no references need to be counted."""
+"""Compiler options of the loop and all that it calls: nothing allocates, so no references need to be counted.
+
+Loops run over unsigned indices where they are hot: that saves the test for an index from the end.
+"""
 
 helper = njit(**UNCOUNTED, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Compiles what only compiled code calls; it is stored with its caller, never by itself."""
@@ -54,7 +57,7 @@ helper = njit(**UNCOUNTED, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 @helper
 def _not_before(s: Ints, low: int, high: int, tick: int) -> None:
-    for i in range(np.uint64(low), np.uint64(high)):  # unsigned: no test for indices from the end
+    for i in range(np.uint64(low), np.uint64(high)):
         s[i] = max(s[i], tick)
 
 
