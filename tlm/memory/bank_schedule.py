@@ -81,14 +81,14 @@ def _first_active(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
 def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tuple[int, int]:
     """Return (tick, entry) of the queued command that is legal first, the oldest of equals; lower keys do not count."""
     first = np.uint64(s[READ_HEAD + side] + c[ENTRY_KEYS])
-    best, index = NEVER, first
+    best, found = NEVER, first
     for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
         key = np.uint64(s[j])
         if s[key] < best and s[j] >= least_key:
-            best, index = s[key], j
+            best, found = s[key], j  # type: ignore[assignment]
             if best <= tick:
                 break
-    return max(best, tick), np.int64(index) - c[ENTRY_KEYS]
+    return max(best, tick), np.int64(found) - c[ENTRY_KEYS]
 
 
 @helper
@@ -105,12 +105,12 @@ def _first_of_both(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int, in
             if ready < column and column > tick:
                 legal = _column_slot(c, max(tick, ready))
                 if legal < column:
-                    column, column_index = legal, j
+                    column, column_index = legal, j  # type: ignore[assignment]
         elif ready < row and row > tick:
             command, first_key = (PRE, held) if key >= held else (ACT, c[EARLIEST])
             legal = row_slot(s, c, command, key - first_key, max(tick, ready))
             if legal < row:
-                row, row_index = legal, j
+                row, row_index = legal, j  # type: ignore[assignment]
     keys = c[ENTRY_KEYS]
     return column, np.int64(column_index) - keys, row, np.int64(row_index) - keys
 

@@ -95,6 +95,7 @@ def _result(channels: list[DramChannel], standard: DramStandard) -> ReplayResult
         sum(s.write_wait_sum for s in statistics),
         sum(s.commands["WR"] + s.commands["WRA"] for s in statistics),
     )
+    mean, median, high, least, greatest = _latencies(channels, statistics)
     return ReplayResult(
         reads + writes,
         reads,
@@ -110,7 +111,11 @@ def _result(channels: list[DramChannel], standard: DramStandard) -> ReplayResult
         sum(s.row_conflicts for s in statistics),
         sum(s.forwarded_reads for s in statistics),
         sum(s.coalesced_writes for s in statistics),
-        *(latency / clock for latency in _latencies(channels, statistics)),
+        mean / clock,
+        median / clock,
+        high / clock,
+        least / clock,
+        greatest / clock,
         waits / waited / clock if waited else 0.0,
         max(s.last_accepted for s in statistics) / clock,
         sum(s.read_queue_sum for s in statistics) / ticks / len(channels),
@@ -120,7 +125,9 @@ def _result(channels: list[DramChannel], standard: DramStandard) -> ReplayResult
     )
 
 
-def _latencies(channels: list[DramChannel], statistics: list[ChannelStatistics]) -> tuple[float, ...]:
+def _latencies(
+    channels: list[DramChannel], statistics: list[ChannelStatistics]
+) -> tuple[float, float, float, float, float]:
     """Return mean, median, 99th percentile, least and greatest latency of all reads, in ticks; 0 without reads.
 
     Of two neighbouring ranks a percentile is the higher, as in the reference.
@@ -128,7 +135,7 @@ def _latencies(channels: list[DramChannel], statistics: list[ChannelStatistics])
     counts = np.sum([channel.latencies for channel in channels], axis=0)
     reads = int(counts.sum())
     if not reads:
-        return (0.0,) * 5
+        return 0.0, 0.0, 0.0, 0.0, 0.0
     below = np.cumsum(counts)
     ranks = (math.ceil(share * (reads - 1)) for share in (0.5, 0.99))
     median, high = (float(np.searchsorted(below, rank, side="right")) for rank in ranks)

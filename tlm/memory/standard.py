@@ -213,7 +213,10 @@ def _organisation(sizes: Mapping[str, Any], family: Family, where: str) -> Organ
         numbers["channel_width_bits"],
         numbers["burst_length_beats"],
         numbers[family.units],
-        *(numbers[key] for key in _SIZES[:-1]),
+        numbers["stack_ids"],
+        numbers["bank_groups"],
+        numbers["banks_per_group"],
+        numbers["rows"],
         numbers["columns"] // numbers["burst_length_beats"],
     )
     if organisation.banks > _MOST_BANKS:
