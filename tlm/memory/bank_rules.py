@@ -101,7 +101,7 @@ def family_rules(family_name: str, family: Family) -> list[Rule]:
 
 def _per_bank_refresh(family_name: str) -> list[Rule]:
     rules = [
-        Rule("bank", (C.REFPB,), (C.ACT,), ("nRFCpb",)),
+        Rule("bank", (C.REFPB,), (C.ACT, C.REFPB), ("nRFCpb",)),
         Rule("bank", (C.ACT,), (C.REFPB,), ("nRC",)),
         Rule("bank", (C.PRE,), (C.REFPB,), ("nRP",)),
         Rule("bank", (C.RDA,), (C.REFPB,), ("nRTP", "nRP")),
