@@ -89,7 +89,7 @@ def _table(curve: dict[str, Any]) -> Table:
     table = Table(title=where, title_justify="left")
     table.add_column("DRAM", no_wrap=True)
     for name in ("peak GB/s", "step us", "slower by", "moved MiB", "of peak"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "step us")
     table.add_column("waits for DRAM", no_wrap=True)
     best = curve["unlimited_ps"]
     for point in curve["points"]:

@@ -15,11 +15,14 @@ from tlm.analysis.bandwidth.summary import Row
 
 ENGINES = ("forward", "backward", "weight_update", "neuron", "gradient", "optimiser")
 _COLUMNS = 3
-_LINE, _WORD = 0.034, 0.12  # size of a label, as shares of a panel
+_LINE, _LETTER, _DOT = 0.036, 0.0175, 0.012  # height and width of text, and half a marker, as shares of a panel
 _ROOM = 4.0  # factor between the roof's corner, or the outermost point, and the edge of the plot
 
 Place = tuple[float, float, str]
 """Operations per byte, operations a second, and the layer's name."""
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top of a piece of a panel, as shares of it."""
 
 
 def roofline_figure(row: Row, layers: list[str]) -> Figure:
@@ -31,15 +34,16 @@ def roofline_figure(row: Row, layers: list[str]) -> Figure:
     panels = figure.subplots(len(ENGINES) // _COLUMNS, _COLUMNS, sharey="row").ravel()
     work = [entry for entry in row["work"] if entry["operations"] and entry["time_ps"]]
     speed = row["dram_peak_bytes_per_us"]
-    drawn: list[tuple[Axes, list[Place]]] = []
+    drawn: list[tuple[Axes, float, list[Place]]] = []
     for panel, engine, colour in zip(panels, ENGINES, COLOURS, strict=False):
         own = [entry for entry in work if entry["engine"] == engine]
-        drawn.append((panel, _panel(panel, own, layers, speed, colour)))
+        if own:
+            drawn.append((panel, *_panel(panel, own, layers, speed, colour)))
         panel.set_title(engine.replace("_", " "))
         panel.set_xlabel("operations per DRAM byte")
         bare(panel)
-    for panel, places in drawn:  # now that panels which share an axis are all there
-        _label(panel, places)
+    for panel, peak, places in drawn:  # now that panels which share an axis are all there
+        _label(panel, peak, places)
     panels[0].set_ylabel("synaptic operations a second")
     panels[_COLUMNS].set_ylabel("elements a second")
     figure.suptitle(f"Roofline of every layer on every engine: {title_of(row)}", parse_math=False)
@@ -52,15 +56,15 @@ def roofline_figure(row: Row, layers: list[str]) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, work: list[dict[str, Any]], layers: list[str], bytes_per_us: int, colour: str) -> list[Place]:
+def _panel(
+    axes: Axes, work: list[dict[str, Any]], layers: list[str], bytes_per_us: int, colour: str
+) -> tuple[float, list[Place]]:
+    """Draw one engine's roofs and layers; return its peak and where the layers are."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(numticks=8))
         axis.set_minor_formatter(NullFormatter())
-    if not work:
-        axes.text(0.5, 0.5, "no work", transform=axes.transAxes, ha="center")
-        return []
     peak = work[0]["peak_operations_per_us"] * 1e6
     slope = bytes_per_us * 1e6
     corner = peak / slope
@@ -80,32 +84,52 @@ def _panel(axes: Axes, work: list[dict[str, Any]], layers: list[str], bytes_per_
     axes.set_xlim(low, high)
     lowest = min(reached for _, reached, _ in points)
     axes.set_ylim(min(axes.get_ylim()[0], lowest / _ROOM), max(axes.get_ylim()[1], peak * 2))
-    return points
+    return peak, points
 
 
-def _label(axes: Axes, points: list[Place]) -> None:
-    """Write the layers' names beside their points, pushed down where two would touch."""
+def _label(axes: Axes, peak: float, points: list[Place]) -> None:
+    """Write each layer's name at the nearest free place beside its point, with a line where that is not next to it."""
     low, high = axes.get_xlim()
     bottom, top = axes.get_ylim()
-    height, width = log10(top / bottom), log10(high / low)
-    placed: list[tuple[float, float]] = []
-    for at, reached, name in sorted(points, key=lambda point: (-point[1], point[2])):
-        x, y = log10(at / low) / width, log10(reached / bottom) / height
-        to_the_left = x > 0.5
-        label_y = y
-        while any(abs(label_y - other) < _LINE and abs(x - where) < _WORD for where, other in placed):
-            label_y -= _LINE / 8
-        placed.append((x, label_y))
+    at = [(log10(x / low) / log10(high / low), log10(y / bottom) / log10(top / bottom)) for x, y, _ in points]
+    taken: list[Box] = [(x - _DOT, y - _DOT, x + _DOT, y + _DOT) for x, y in at]
+    roof = log10(peak / bottom) / log10(top / bottom)
+    taken.append((0.0, roof - _DOT / 2, 1.0, 1.0))  # the roof, and what stands above it
+    for (x, y), (_, _, name) in zip(at, points, strict=True):
+        box, to_the_left = _free_place(x, y, len(name) * _LETTER, taken)
+        taken.append(box)
+        moved = abs((box[1] + box[3]) / 2 - y) > _LINE / 2
         axes.annotate(
             name,
-            (x, label_y),
+            (x, y),
             xycoords="axes fraction",
-            xytext=(-7 if to_the_left else 7, 0),
-            textcoords="offset points",
+            xytext=(box[2] if to_the_left else box[0], (box[1] + box[3]) / 2),
+            textcoords="axes fraction",
             ha="right" if to_the_left else "left",
             va="center",
             fontsize=7.5,
+            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": GREY, "shrinkA": 0, "shrinkB": 2} if moved else None,
         )
+
+
+def _free_place(x: float, y: float, width: float, taken: list[Box]) -> tuple[Box, bool]:
+    """Return a place for a name beside (x, y) that overlaps nothing, and whether it is to the left of the point."""
+    sides = (True, False) if x > 0.5 else (False, True)
+    for lines in range(2 * round(1 / _LINE)):
+        gap = 1.5 * _DOT + 0.012 * min(lines, 4)
+        for step in (-lines, lines):
+            for to_the_left in sides:
+                left = x - gap - width if to_the_left else x + gap
+                middle = y + step * _LINE / 2
+                box = (left, middle - _LINE / 2, left + width, middle + _LINE / 2)
+                inside = box[0] > 0 and box[2] < 1 and box[1] > 0 and box[3] < 1
+                if inside and not any(_overlap(box, other) for other in taken):
+                    return box, to_the_left
+    return (x, y, x + width, y + _LINE), False
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _engineering(value: float) -> str:
