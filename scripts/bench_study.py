@@ -1,4 +1,4 @@
-"""Times the bandwidth study: digits-conv over 8 bandwidths x 4 buffer sizes, cifar-cnn over 8 bandwidths.
+"""Times the bandwidth study: digits-conv over 8 bandwidths x 4 buffer sizes, cifar-cnn (batch 8) over 8 bandwidths.
 
 Each in processes of its own, with nothing to take over; the capture of the trace is timed apart. Compiled kernels are
 there already (the capture and a first point see to that), as on every start but the first.
@@ -21,6 +21,7 @@ from tlm.analysis.bandwidth.study import BandwidthStudy, run_study
 
 LIMITS_S = {"digits-conv": 60.0, "cifar-cnn": 300.0}
 BUFFERS = {"digits-conv": "0.25,0.5,1,2", "cifar-cnn": "1"}
+BATCH = {"digits-conv": "32", "cifar-cnn": "8"}
 
 
 def main() -> int:
@@ -42,8 +43,8 @@ def main() -> int:
 
 def measure(network: str, workers: int, folder: Path) -> dict[str, object]:
     """Time the capture, with one point that compiles, and then the study of all points in a folder of its own."""
-    asked = BandwidthStudy(network, buffers=BUFFERS[network], workers=workers)
-    one = BandwidthStudy(network, dram="64GB/s,HBM2x8", buffers="1", workers=1)
+    asked = BandwidthStudy(network, buffers=BUFFERS[network], batch=BATCH[network], workers=workers)
+    one = BandwidthStudy(network, dram="64GB/s,HBM2x8", buffers="1", batch=BATCH[network], workers=1)
     started = time.perf_counter()
     run_study(one, folder / "first")
     first_s = time.perf_counter() - started
@@ -52,6 +53,7 @@ def measure(network: str, workers: int, folder: Path) -> dict[str, object]:
     wall_s = time.perf_counter() - started
     return {
         "network": network,
+        "batch": BATCH[network],
         "workers": workers,
         "points": len(result.rows),
         "failed": sum(bool(row.get("error")) for row in result.rows),
