@@ -38,6 +38,7 @@ from tlm.memory.bank_state import (
     PRIORITY_LENGTH,
     READ_HEAD,
     READ_LENGTH,
+    ROW_BUS_FREE,
     SLOT_ARRIVAL,
     SLOT_WRITE,
     WRITE_HIGH,
@@ -46,7 +47,7 @@ from tlm.memory.bank_state import (
     WRITE_MODE,
     Ints,
 )
-from tlm.memory.bank_timing import ACT, PRE, RD, helper, row_slot
+from tlm.memory.bank_timing import RD, helper
 
 
 @helper
@@ -83,36 +84,37 @@ def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tup
     first = np.uint64(s[READ_HEAD + side] + c[ENTRY_KEYS])
     best, found = NEVER, first
     for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
-        key = np.uint64(s[j])
-        if s[key] < best and s[j] >= least_key:
-            best, found = s[key], j  # type: ignore[assignment]
-            if best <= tick:
-                break
-    return max(best, tick), np.int64(found) - c[ENTRY_KEYS]
+        legal = max(s[np.uint64(s[j])], tick) if s[j] >= least_key else NEVER
+        if legal < best:
+            best, found = legal, j  # type: ignore[assignment]
+    return best, np.int64(found) - c[ENTRY_KEYS]
 
 
 @helper
 def _first_of_both(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int, int, int]:
-    """Return (tick, entry) of the first legal column command and (tick, entry) of the first legal row command."""
+    """Return (tick, entry) of the first legal column command and (tick, entry) of the first legal row command.
+
+    That a precharge may not pair with a command of the rising edge (HBM3) cannot happen here: the bank was opened long
+    before, and its unit is not being refreshed.
+    """
     first = np.uint64(s[READ_HEAD + side] + c[ENTRY_KEYS])
     columns, held = c[EARLIEST] + RD * c[BANKS], c[EARLIEST] + HELD_PRECHARGE * c[BANKS]
+    half, row_tick = c[HALF_CLOCK], max(tick, s[ROW_BUS_FREE])
     column, row = NEVER, NEVER
-    column_index, row_index = first, first
+    column_entry, row_entry = first, first
     for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
         key = s[j]
         ready = s[np.uint64(key)]
         if columns <= key < held:
-            if ready < column and column > tick:
-                legal = _column_slot(c, max(tick, ready))
-                if legal < column:
-                    column, column_index = legal, j  # type: ignore[assignment]
-        elif ready < row and row > tick:
-            command, first_key = (PRE, held) if key >= held else (ACT, c[EARLIEST])
-            legal = row_slot(s, c, command, key - first_key, max(tick, ready))
+            legal = max(ready, tick) | half
+            if legal < column:
+                column, column_entry = legal, j  # type: ignore[assignment]
+        else:
+            legal = max(ready, row_tick) | (half if key < columns else 0)
             if legal < row:
-                row, row_index = legal, j  # type: ignore[assignment]
+                row, row_entry = legal, j  # type: ignore[assignment]
     keys = c[ENTRY_KEYS]
-    return column, np.int64(column_index) - keys, row, np.int64(row_index) - keys
+    return column, np.int64(column_entry) - keys, row, np.int64(row_entry) - keys
 
 
 @helper

@@ -68,11 +68,14 @@ def record(
     """Count a command and push back every later command that it delays; `bank` is a unit's first for unit commands."""
     unit_low = bank & -c[BANKS_PER_UNIT]
     unit_high = unit_low + c[BANKS_PER_UNIT]
+    first_activate = c[EARLIEST] + ACT * c[BANKS]
     for r in range(c[FIRST_RULE + command], c[FIRST_RULE + command + 1], 3):
         base, scope, until = c[r], c[r + 1], tick + c[r + 2]
         if scope == _BANK:
             s[base + bank] = max(s[base + bank], until)
         elif scope == _UNIT:
+            if command == ACT and base == first_activate:
+                until = max(until, _window_end(s, c, unit_low, tick))
             _not_before(s, base + unit_low, base + unit_high, until)
         elif scope == _GROUP:
             low = bank & -c[BANKS_PER_GROUP]
@@ -92,7 +95,7 @@ def record(
                 _not_before(s, base + unit_low, base + low, until)
                 _not_before(s, base + high, base + unit_high, until)
     if command == ACT:
-        _count_activation(s, c, unit_low, unit_high, tick)
+        s[ROW_BUS_FREE] = tick + c[ACTIVATE_TICKS]
     s[COMMAND_COUNTS + command] += 1
     if c[LOG_COMMANDS]:
         n = s[LOGGED]
@@ -102,14 +105,11 @@ def record(
 
 
 @helper
-def _count_activation(s: Ints, c: Ints, unit_low: int, unit_high: int, tick: int) -> None:
-    """Four-activate window: the next ACT waits for the fourth last; and ACT holds the row bus."""
+def _window_end(s: Ints, c: Ints, unit_low: int, tick: int) -> int:
+    """Four-activate window: note an ACT, and return the tick before which the unit must not have a fifth."""
     a = c[ACTIVATIONS] + 4 * (unit_low >> c[UNIT_BITS])
     s[a], s[a + 1], s[a + 2], s[a + 3] = s[a + 1], s[a + 2], s[a + 3], tick
-    if s[a] >= 0:
-        first = c[EARLIEST] + ACT * c[BANKS]
-        _not_before(s, first + unit_low, first + unit_high, s[a] + c[FAW_TICKS])
-    s[ROW_BUS_FREE] = tick + c[ACTIVATE_TICKS]
+    return s[a] + c[FAW_TICKS] if s[a] >= 0 else 0
 
 
 @helper

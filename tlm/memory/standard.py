@@ -271,7 +271,7 @@ def _check(standard: DramStandard, where: str) -> None:
     """Refuse timings that contradict each other, and zero where a command or a burst would take no time."""
     t = standard.timings
     family = standard.rules
-    for key in ("nBL", "nCL", "nCWL", "nRP", "nRAS", "nRFC", "nREFI", family.row_to_read, family.row_to_write):
+    for key in ("nBL", "nCL", "nCWL", "nRP", "nRAS", "nRRDS", "nRFC", "nREFI", family.row_to_read, family.row_to_write):
         _whole(t[key], f"{where}: {key}", 1)
     if t["nBL"] * family.beats_per_clock != standard.organisation.burst_length_beats:
         beats = standard.organisation.burst_length_beats
