@@ -10,7 +10,7 @@ from tlm.memory.bank_queues import (
     finish_read,
     free_slot,
     hold_bank,
-    rekey_bank,
+    new_leaders,
     take,
     take_active,
 )
@@ -75,9 +75,6 @@ from tlm.memory.commands import DramCommand
 
 RDA, ACT2, CAS = (int(DramCommand[name]) for name in ("RDA", "ACT2", "CAS"))
 
-FROM_ACTIVE = 2
-"""Where a request that is issued for stands, if not on the queues' sides 0 and 1."""
-
 
 @helper
 def _count(s: Ints, c: Ints, slot: int) -> None:
@@ -104,19 +101,24 @@ def _close(s: Ints, c: Ints, bank: int) -> None:
 
 
 @helper
-def issue_column(s: Ints, c: Ints, log: Ints, source: int, index: int, tick: int) -> None:
-    """Issue RD or WR, closing the row with it where the row policy says so; the request is then served."""
-    slot = take_active(s, c, index) if source == FROM_ACTIVE else take(s, c, source, index)
+def issue_column(s: Ints, c: Ints, log: Ints, entry: int, slot: int, tick: int) -> None:
+    """Issue RD or WR, closing the row with it where the row policy says so; the request is then served.
+
+    `entry` is its place in the list of activated requests, or 0 if it is still in its queue.
+    """
+    if entry > 0:
+        take_active(s, c, entry)
+        hold_bank(s, c, s[slot + SLOT_BANK], -1)
+    else:
+        take(s, c, slot)
     bank, side, request = s[slot + SLOT_BANK], s[slot + SLOT_WRITE], s[slot + SLOT_REQUEST]
     _count(s, c, slot)
-    if source == FROM_ACTIVE:
-        hold_bank(s, c, bank, -1)
     closes = s[c[ACCESSES] + bank] >= c[ROW_CAP] > 0 and s[c[BUSY] + bank] == 0 and s[CAS_SLOT] < 0
     command = (RDA if closes else RD) + side
     record(s, c, log, command, bank, s[slot + SLOT_ROW], s[slot + SLOT_COLUMN], request, tick)
     if closes:
         _close(s, c, bank)
-        rekey_bank(s, c, bank)
+        new_leaders(s, c, bank)
     else:
         s[c[ACCESSES] + bank] += 1
     if side == WRITE_SIDE:
@@ -131,12 +133,11 @@ def issue_column(s: Ints, c: Ints, log: Ints, source: int, index: int, tick: int
 
 
 @helper
-def issue_row(s: Ints, c: Ints, log: Ints, side: int, index: int, key: int, tick: int) -> None:
+def issue_row(s: Ints, c: Ints, log: Ints, slot: int, tick: int) -> None:
     """Issue the ACT or PRE that a queued request needs; on ACT it leaves its queue."""
-    slot = s[index]
     bank, row, request = s[slot + SLOT_BANK], s[slot + SLOT_ROW], s[slot + SLOT_REQUEST]
     _count(s, c, slot)
-    if key >= c[EARLIEST] + c[BANKS]:
+    if s[c[OPEN_ROW] + bank] >= 0:
         record(s, c, log, PRE, bank, -1, -1, request, tick)
         remember_rising_edge(s, c, PRE, bank, tick)
         _close(s, c, bank)
@@ -145,7 +146,7 @@ def issue_row(s: Ints, c: Ints, log: Ints, side: int, index: int, key: int, tick
         remember_rising_edge(s, c, ACT, bank, tick)
         s[c[OPEN_BANKS] + (bank >> c[UNIT_BITS])] += 1
         hold_bank(s, c, bank, 1)
-        take(s, c, side, index)
+        take(s, c, slot)
         if c[SPLIT_ACTIVATE]:
             s[c[OPEN_ROW] + bank] = ACTIVATING
             s[ACTIVATING_SLOT] = slot
@@ -153,7 +154,7 @@ def issue_row(s: Ints, c: Ints, log: Ints, side: int, index: int, key: int, tick
         else:
             s[c[OPEN_ROW] + bank] = row
             activate_request(s, c, slot)
-    rekey_bank(s, c, bank)
+    new_leaders(s, c, bank)
 
 
 @helper
@@ -165,7 +166,7 @@ def issue_second_activate(s: Ints, c: Ints, log: Ints, tick: int) -> None:
     s[c[OPEN_ROW] + bank] = row
     activate_request(s, c, slot)
     s[ACTIVATING_SLOT] = -1
-    rekey_bank(s, c, bank)
+    new_leaders(s, c, bank)
 
 
 @helper
@@ -216,7 +217,7 @@ def issue_priority(s: Ints, c: Ints, log: Ints, tick: int) -> None:
     if command in (PREAB, PRE):
         for b in range(bank, high):
             _close(s, c, b)
-            rekey_bank(s, c, b)
+            new_leaders(s, c, b)
     if command == s[c[PRIORITY_COMMANDS] + i]:
         s[PRIORITY_HEAD] = (i + 1) & (PRIORITY - 1)
         s[PRIORITY_LENGTH] -= 1

@@ -1,13 +1,12 @@
-"""Bounded queues of requests: acceptance in order, write forwarding and coalescing, keys of the next commands.
+"""Bounded queues of requests: acceptance in order, write forwarding and coalescing, and who leads.
 
-A queue lists slots in order of arrival in a window of a longer table, and beside each slot its key: the offset of the
-earliest tick of the slot's next command, or of the cell NEVER while that command must not come.
+A queue is a list of requests for each bank. Of these only two can be next: the oldest that hits the open row and the
+oldest that does not, the leaders. Beside each leader stands its key: the offset of the earliest tick of the command it
+needs next, or of a cell NEVER while that command must not come.
 """
 
 # mypy: disable-error-code=no-any-return
 from __future__ import annotations
-
-import numpy as np
 
 from tlm.memory.bank_rules import HELD_PRECHARGE
 from tlm.memory.bank_state import (
@@ -28,8 +27,6 @@ from tlm.memory.bank_state import (
     COALESCED_WRITES,
     DONE_TICK,
     EARLIEST,
-    ENTRY_BANKS,
-    ENTRY_KEYS,
     FILTER,
     FORWARDED_READS,
     FREE_LENGTH,
@@ -38,18 +35,23 @@ from tlm.memory.bank_state import (
     LAST_DATA,
     LATENCIES,
     LATENCY_BINS,
+    LEADER_KEYS,
+    LEADER_PLACE,
+    LEADER_SLOT,
+    LEADER_STEP,
     LINE,
     LINE_FILTER,
+    LIST_HEAD,
+    LIST_TAIL,
     NEVER,
     NEXT_DUE,
     OFFER_TICK,
     OFFERS,
     OPEN_ROW,
-    READ_ENTRIES,
-    READ_HEAD,
     READ_LATENCY_MAX,
     READ_LATENCY_MIN,
     READ_LATENCY_SUM,
+    READ_LEADERS,
     READ_LENGTH,
     READ_QUEUE,
     READS,
@@ -58,9 +60,11 @@ from tlm.memory.bank_state import (
     ROW_HITS_FIRST,
     SLOT_ARRIVAL,
     SLOT_BANK,
+    SLOT_BEFORE,
     SLOT_COLUMN,
     SLOT_COUNTED,
     SLOT_LINE,
+    SLOT_NEXT,
     SLOT_REQUEST,
     SLOT_ROW,
     SLOT_TRANSACTION,
@@ -68,109 +72,101 @@ from tlm.memory.bank_state import (
     UNIT_BITS,
     WAITING_HEAD,
     WAITING_TAIL,
-    WRITE_HEAD,
     WRITE_LENGTH,
     Ints,
 )
 from tlm.memory.bank_timing import ACT, PRE, RD, helper
 
 READ_SIDE, WRITE_SIDE = 0, 1
-"""Added to READ_HEAD, READ_ENTRIES and so on this gives the queue's place; added to RD the column command."""
+"""Added to READ_LENGTH and so on this gives the queue's place; added to RD the column command."""
+
+HITS, MISSES = 0, 1
+"""The kinds of leaders."""
 
 
 @helper
-def _key(s: Ints, c: Ints, slot: int, side: int) -> int:
-    bank = s[slot + SLOT_BANK]
-    open_row = s[c[OPEN_ROW] + bank]
-    if open_row == s[slot + SLOT_ROW]:
+def _key(s: Ints, c: Ints, side: int, kind: int, bank: int, slot: int) -> int:
+    """Return the key of a leader."""
+    if kind == HITS:
         return c[EARLIEST] + (RD + side) * c[BANKS] + bank
+    open_row = s[c[OPEN_ROW] + bank]
     if open_row == CLOSED:
         return c[EARLIEST] + ACT * c[BANKS] + bank
-    if open_row == ACTIVATING:
+    hit = s[c[LEADER_SLOT] + 2 * side * c[BANKS] + bank]
+    held = c[ROW_HITS_FIRST] and hit > 0 and s[hit + SLOT_ARRIVAL] <= s[slot + SLOT_ARRIVAL]
+    if open_row == ACTIVATING or held:
         return c[OPEN_ROW] - 1  # the cell NEVER, the last of EARLIEST
     return c[EARLIEST] + HELD_PRECHARGE * c[BANKS] + bank
 
 
 @helper
-def _rekey_queue(s: Ints, c: Ints, side: int, bank: int) -> None:
-    """Renew the keys of the requests to a bank."""
-    first = np.uint64(s[READ_HEAD + side] + c[ENTRY_BANKS])
-    for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
-        if s[j] == bank:
-            entry = np.int64(j) - c[ENTRY_BANKS]
-            s[entry + c[ENTRY_KEYS]] = _key(s, c, s[entry], side)
+def _lead(s: Ints, c: Ints, side: int, kind: int, bank: int, slot: int) -> None:
+    """Make a slot, or none, the leader of its kind."""
+    identity = (2 * side + kind) * c[BANKS] + bank
+    place = s[c[LEADER_PLACE] + identity]
+    step = c[LEADER_STEP]
+    s[c[LEADER_SLOT] + identity] = slot
+    if slot == 0:
+        if place > 0:
+            s[READ_LEADERS + side] -= 1
+            last = c[LEADER_KEYS] + 2 * side * c[BANKS] + s[READ_LEADERS + side]
+            for part in range(4):
+                s[place + part * step] = s[last + part * step]
+            s[c[LEADER_PLACE] + s[place + 3 * step]] = place
+            s[c[LEADER_PLACE] + identity] = 0
+        return
+    if place == 0:
+        place = c[LEADER_KEYS] + 2 * side * c[BANKS] + s[READ_LEADERS + side]
+        s[READ_LEADERS + side] += 1
+        s[c[LEADER_PLACE] + identity] = place
+        s[place + 3 * step] = identity
+    s[place] = _key(s, c, side, kind, bank, slot)
+    s[place + step] = slot
+    s[place + 2 * step] = s[slot + SLOT_REQUEST]
 
 
 @helper
-def _hold_precharges(s: Ints, c: Ints, side: int, bank: int) -> None:
-    """Under row hits first: hold every PRE of a bank that a request not younger than it would still hit."""
-    first, keys = s[READ_HEAD + side], c[ENTRY_KEYS]
-    hit_arrival = -1
-    for j in range(first, first + s[READ_LENGTH + side]):
-        if s[s[j] + SLOT_BANK] == bank and s[s[j] + SLOT_ROW] == s[c[OPEN_ROW] + bank]:
-            hit_arrival = s[s[j] + SLOT_ARRIVAL]
-            break
-    precharge = c[EARLIEST] + HELD_PRECHARGE * c[BANKS] + bank
-    for j in range(first, first + s[READ_LENGTH + side]):
-        if s[s[j] + SLOT_BANK] == bank:
-            key = _key(s, c, s[j], side)
-            held = key == precharge and 0 <= hit_arrival <= s[s[j] + SLOT_ARRIVAL]
-            s[j + keys] = c[OPEN_ROW] - 1 if held else key
+def _first_from(s: Ints, c: Ints, slot: int, kind: int) -> int:
+    """Return the first of a bank's requests from `slot` on that hits the open row, or does not; 0 for none."""
+    while slot > 0 and (s[slot + SLOT_ROW] == s[c[OPEN_ROW] + s[slot + SLOT_BANK]]) == (kind == MISSES):
+        slot = s[slot + SLOT_NEXT]
+    return slot
 
 
 @helper
-def rekey_bank(s: Ints, c: Ints, bank: int) -> None:
-    """Renew the keys of all requests to a bank, after its row has changed."""
+def new_leaders(s: Ints, c: Ints, bank: int) -> None:
+    """Find the leaders of a bank after its row has changed."""
     for side in range(2):
-        if c[ROW_HITS_FIRST]:
-            _hold_precharges(s, c, side, bank)
-        elif s[READ_LENGTH + side] > 0:
-            _rekey_queue(s, c, side, bank)
+        head = s[c[LIST_HEAD] + side * c[BANKS] + bank]
+        if head > 0:
+            for kind in range(2):
+                _lead(s, c, side, kind, bank, _first_from(s, c, head, kind))
 
 
 @helper
-def _move(s: Ints, c: Ints, source: int, target: int) -> None:
-    """Move an entry with its key and its bank."""
-    s[target] = s[source]
-    s[target + c[ENTRY_KEYS]] = s[source + c[ENTRY_KEYS]]
-    s[target + c[ENTRY_BANKS]] = s[source + c[ENTRY_BANKS]]
-
-
-@helper
-def _append(s: Ints, c: Ints, side: int, slot: int) -> None:
-    """Append a slot; at the end of the table the queue first moves back to its front."""
-    base, head, length = c[READ_ENTRIES + side], s[READ_HEAD + side], s[READ_LENGTH + side]
-    if length == 0:
-        head = base
-    elif head + length == base + 4 * c[READ_QUEUE + side]:
-        for j in range(length):
-            _move(s, c, head + j, base + j)
-        head = base
-    s[READ_HEAD + side] = head
-    s[head + length] = slot
-    s[head + length + c[ENTRY_KEYS]] = _key(s, c, slot, side)
-    s[head + length + c[ENTRY_BANKS]] = s[slot + SLOT_BANK]
-    s[READ_LENGTH + side] = length + 1
-
-
-@helper
-def take(s: Ints, c: Ints, side: int, j: int) -> int:
-    """Take the entry at `j` out of its queue, moving the shorter side, and return its slot."""
-    slot = s[j]
-    head, length = s[READ_HEAD + side], s[READ_LENGTH + side]
-    if j - head <= length // 2:
-        for i in range(j, head, -1):
-            _move(s, c, i - 1, i)
-        s[READ_HEAD + side] = head + 1
-    else:
-        for i in range(j, head + length - 1):
-            _move(s, c, i + 1, i)
-    s[READ_LENGTH + side] = length - 1
+def take(s: Ints, c: Ints, slot: int) -> None:
+    """Take a request out of its queue."""
+    bank, side = s[slot + SLOT_BANK], s[slot + SLOT_WRITE]
+    before, after = s[slot + SLOT_BEFORE], s[slot + SLOT_NEXT]
+    ends = side * c[BANKS] + bank
+    s[before + SLOT_NEXT if before > 0 else c[LIST_HEAD] + ends] = after
+    s[after + SLOT_BEFORE if after > 0 else c[LIST_TAIL] + ends] = before
+    s[READ_LENGTH + side] -= 1
+    for kind in range(2):
+        if s[c[LEADER_SLOT] + (2 * side + kind) * c[BANKS] + bank] == slot:
+            _lead(s, c, side, kind, bank, _first_from(s, c, after, kind))
     if side == WRITE_SIDE:
         s[c[LINE_FILTER] + _hash(s[slot + SLOT_LINE])] -= 1
     if c[ROW_HITS_FIRST]:
-        _hold_precharges(s, c, side, s[slot + SLOT_BANK])
-    return slot
+        _renew_miss(s, c, side, bank)
+
+
+@helper
+def _renew_miss(s: Ints, c: Ints, side: int, bank: int) -> None:
+    """Under row hits first a hit that comes or goes may hold or free the bank's precharge."""
+    miss = s[c[LEADER_SLOT] + (2 * side + MISSES) * c[BANKS] + bank]
+    if miss > 0:
+        _lead(s, c, side, MISSES, bank, miss)
 
 
 @helper
@@ -214,14 +210,14 @@ def _hash(line: int) -> int:
 
 
 @helper
-def _buffered(s: Ints, c: Ints, line: int) -> bool:
+def _buffered(s: Ints, c: Ints, line: int, bank: int) -> bool:
     """Whether a write to this burst's address waits in the write queue."""
     if s[c[LINE_FILTER] + _hash(line)] == 0:
         return False
-    found = False
-    for j in range(s[WRITE_HEAD], s[WRITE_HEAD] + s[WRITE_LENGTH]):
-        found = found or s[s[j] + SLOT_LINE] == line
-    return found
+    slot = s[c[LIST_HEAD] + WRITE_SIDE * c[BANKS] + bank]
+    while slot > 0 and s[slot + SLOT_LINE] != line:
+        slot = s[slot + SLOT_NEXT]
+    return slot > 0
 
 
 @helper
@@ -256,7 +252,7 @@ def accept(s: Ints, c: Ints, waiting: Ints, now: int) -> None:
         if waiting[i, BURST_ARRIVAL] > now:
             break
         side, transaction = waiting[i, BURST_WRITE], waiting[i, BURST_TRANSACTION]
-        if s[WRITE_LENGTH] > 0 and _buffered(s, c, waiting[i, LINE]):
+        if s[WRITE_LENGTH] > 0 and _buffered(s, c, waiting[i, LINE], waiting[i, BURST_BANK]):
             if side == WRITE_SIDE:
                 s[COALESCED_WRITES] += 1
                 finish_burst(s, transaction, now)
@@ -279,15 +275,22 @@ def accept(s: Ints, c: Ints, waiting: Ints, now: int) -> None:
 @helper
 def _enqueue(s: Ints, c: Ints, waiting: Ints, i: int, now: int) -> None:
     s[FREE_LENGTH] -= 1
-    slot, side = s[c[FREE_SLOTS] + s[FREE_LENGTH]], waiting[i, BURST_WRITE]
-    s[slot + SLOT_BANK], s[slot + SLOT_ROW] = waiting[i, BURST_BANK], waiting[i, BURST_ROW]
+    slot, side, bank = s[c[FREE_SLOTS] + s[FREE_LENGTH]], waiting[i, BURST_WRITE], waiting[i, BURST_BANK]
+    ends = side * c[BANKS] + bank
+    before = s[c[LIST_TAIL] + ends]
+    s[slot + SLOT_BANK], s[slot + SLOT_ROW] = bank, waiting[i, BURST_ROW]
     s[slot + SLOT_COLUMN], s[slot + SLOT_LINE] = waiting[i, BURST_COLUMN], waiting[i, LINE]
     s[slot + SLOT_WRITE], s[slot + SLOT_ARRIVAL] = side, now
     s[slot + SLOT_TRANSACTION], s[slot + SLOT_REQUEST] = waiting[i, BURST_TRANSACTION], s[REQUESTS]
-    s[slot + SLOT_COUNTED] = 0
-    _append(s, c, side, slot)
+    s[slot + SLOT_COUNTED], s[slot + SLOT_NEXT], s[slot + SLOT_BEFORE] = 0, 0, before
+    s[before + SLOT_NEXT if before > 0 else c[LIST_HEAD] + ends] = slot
+    s[c[LIST_TAIL] + ends] = slot
+    s[READ_LENGTH + side] += 1
+    kind = HITS if s[slot + SLOT_ROW] == s[c[OPEN_ROW] + bank] else MISSES
+    if s[c[LEADER_SLOT] + (2 * side + kind) * c[BANKS] + bank] == 0:
+        _lead(s, c, side, kind, bank, slot)
+        if c[ROW_HITS_FIRST]:
+            _renew_miss(s, c, side, bank)
     if side == WRITE_SIDE:
         s[c[LINE_FILTER] + _hash(waiting[i, LINE])] += 1
         finish_burst(s, waiting[i, BURST_TRANSACTION], now)
-    if c[ROW_HITS_FIRST]:
-        _hold_precharges(s, c, side, waiting[i, BURST_BANK])

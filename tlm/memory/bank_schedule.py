@@ -8,10 +8,7 @@ anything can be issued; ticks in between are not visited.
 # mypy: disable-error-code=no-any-return
 from __future__ import annotations
 
-import numpy as np
-
 from tlm.memory.bank_commands import (
-    FROM_ACTIVE,
     issue_clock_start,
     issue_column,
     issue_priority,
@@ -32,15 +29,18 @@ from tlm.memory.bank_state import (
     CLOCK_ALWAYS_ON,
     CLOCK_EXPIRY,
     EARLIEST,
-    ENTRY_KEYS,
     HALF_CLOCK,
+    LEADER_KEYS,
+    LEADER_STEP,
     NEVER,
+    OPEN_ROW,
     PRIORITY_LENGTH,
-    READ_HEAD,
+    READ_LEADERS,
     READ_LENGTH,
     ROW_BUS_FREE,
     SLOT_ARRIVAL,
-    SLOT_WRITE,
+    SLOT_BANK,
+    SLOT_ROW,
     WRITE_HIGH,
     WRITE_LENGTH,
     WRITE_LOW,
@@ -70,51 +70,68 @@ def _column_slot(c: Ints, tick: int) -> int:
 @helper
 def _first_active(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
     """Return (tick, entry) of the activated request whose column command is legal first; the oldest of equals."""
-    best, index, arrival = NEVER, 0, 0
+    best, entry, arrival = NEVER, 0, 0
     for j in range(c[ACTIVE_ENTRIES], c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH]):
         legal = _column_slot(c, max(tick, s[s[j + c[ACTIVE_KEYS]]]))
         if legal < best or (legal == best and s[s[j] + SLOT_ARRIVAL] < arrival):
-            best, index, arrival = legal, j, s[s[j] + SLOT_ARRIVAL]
-    return best, index
+            best, entry, arrival = legal, j, s[s[j] + SLOT_ARRIVAL]
+    return best, entry
+
+
+_REQUEST_BITS = 33
+_NEAR = 1 << 29  # more ticks than any timing has
+_NONE = _NEAR << _REQUEST_BITS
+
+
+@helper
+def _weight(wait: int, request: int) -> int:
+    """Return one number that orders commands by their wait in ticks, then by age."""
+    return (min(wait, _NEAR) << _REQUEST_BITS) | (request & ((1 << _REQUEST_BITS) - 1))
+
+
+@helper
+def _tick_of(weight: int, tick: int) -> int:
+    """Return the tick that a weight stands for; NEVER for none."""
+    return NEVER if weight >= _NONE else tick + (weight >> _REQUEST_BITS)
 
 
 @helper
 def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tuple[int, int]:
-    """Return (tick, entry) of the queued command that is legal first, the oldest of equals; lower keys do not count."""
-    first = np.uint64(s[READ_HEAD + side] + c[ENTRY_KEYS])
-    best, found = NEVER, first
-    for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
-        legal = max(s[np.uint64(s[j])], tick) if s[j] >= least_key else NEVER
-        if legal < best:
-            best, found = legal, j  # type: ignore[assignment]
-    return best, np.int64(found) - c[ENTRY_KEYS]
+    """Return (tick, slot) of the queued request whose command is legal first, the oldest of equals.
+
+    Commands whose keys are below `least_key` do not count.
+    """
+    first, step = c[LEADER_KEYS] + 2 * side * c[BANKS], c[LEADER_STEP]
+    best, found = _NONE, first
+    for j in range(first, first + s[READ_LEADERS + side]):
+        weight = _weight(max(s[s[j]], tick) - tick, s[j + 2 * step]) if s[j] >= least_key else _NONE
+        if weight < best:
+            best, found = weight, j
+    return _tick_of(best, tick), s[found + step]
 
 
 @helper
 def _first_of_both(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int, int, int]:
-    """Return (tick, entry) of the first legal column command and (tick, entry) of the first legal row command.
+    """Return (tick, slot) of the first legal column command and (tick, slot) of the first legal row command.
 
     That a precharge may not pair with a command of the rising edge (HBM3) cannot happen here: the bank was opened long
     before, and its unit is not being refreshed.
     """
-    first = np.uint64(s[READ_HEAD + side] + c[ENTRY_KEYS])
+    first, step = c[LEADER_KEYS] + 2 * side * c[BANKS], c[LEADER_STEP]
     columns, held = c[EARLIEST] + RD * c[BANKS], c[EARLIEST] + HELD_PRECHARGE * c[BANKS]
     half, row_tick = c[HALF_CLOCK], max(tick, s[ROW_BUS_FREE])
-    column, row = NEVER, NEVER
-    column_entry, row_entry = first, first
-    for j in range(first, first + np.uint64(s[READ_LENGTH + side])):
+    column, row, column_at, row_at = _NONE, _NONE, first, first
+    for j in range(first, first + s[READ_LEADERS + side]):
         key = s[j]
-        ready = s[np.uint64(key)]
         if columns <= key < held:
-            legal = max(ready, tick) | half
-            if legal < column:
-                column, column_entry = legal, j  # type: ignore[assignment]
+            weight = _weight((max(s[key], tick) | half) - tick, s[j + 2 * step])
+            if weight < column:
+                column, column_at = weight, j
         else:
-            legal = max(ready, row_tick) | (half if key < columns else 0)
-            if legal < row:
-                row, row_entry = legal, j  # type: ignore[assignment]
-    keys = c[ENTRY_KEYS]
-    return column, np.int64(column_entry) - keys, row, np.int64(row_entry) - keys
+            weight = _weight((max(s[key], row_tick) | (half if key < columns else 0)) - tick, s[j + 2 * step])
+            if weight < row:
+                row, row_at = weight, j
+    return _tick_of(column, tick), s[column_at + step], _tick_of(row, tick), s[row_at + step]
 
 
 @helper
@@ -123,71 +140,65 @@ def step_dual_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
 
     Both buses take a command in one tick, the column first. Returns a later tick than `bound` if nothing is issued.
     """
-    active, active_index = _first_active(s, c, tick)
+    active, entry = _first_active(s, c, tick)
     waits, scanned = s[PRIORITY_LENGTH] > 0, False
-    side, column, column_index, row, row_index = READ_SIDE, NEVER, 0, NEVER, 0
+    side, column, column_slot, row, row_request = READ_SIDE, NEVER, 0, NEVER, 0
     if waits:
         row = priority_tick(s, c, tick)
     elif active > tick:
         side, scanned = _set_write_mode(s, c), True
-        column, column_index, row, row_index = _first_of_both(s, c, side, tick)
+        column, column_slot, row, row_request = _first_of_both(s, c, side, tick)
     now = min(active, column, row)
     if now > bound:
         return now
     if active == now:
-        issue_column(s, c, log, FROM_ACTIVE, active_index, now)
+        issue_column(s, c, log, entry, s[entry], now)
     elif column == now:
-        issue_column(s, c, log, side, column_index, now)
+        issue_column(s, c, log, 0, column_slot, now)
     if waits:
         if priority_tick(s, c, now) == now:
             issue_priority(s, c, log, now)
         return now
     changed = _set_write_mode(s, c)
     if not scanned or changed != side or (row == now and (column == now or active == now)):
-        side = changed
-        _, _, row, row_index = _first_of_both(s, c, side, now)
+        _, _, row, row_request = _first_of_both(s, c, changed, now)
     if row == now:
-        key = s[row_index + c[ENTRY_KEYS]]
-        issue_row(s, c, log, side, row_index, key, now)
+        issue_row(s, c, log, row_request, now)
     return now
 
 
 @helper
 def step_single_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
     """Issue at the first tick in `tick` to `bound` at which any command can come; return that tick, or a later one."""
-    active, index = _first_active(s, c, tick)
-    best, source = active, FROM_ACTIVE
-    if active > tick:
+    best, entry = _first_active(s, c, tick)
+    slot = s[entry]
+    if best > tick:
         if s[PRIORITY_LENGTH] > 0:
             priority = priority_tick(s, c, tick)
-            if priority < active:
+            if priority < best:
                 if priority <= bound:
                     issue_priority(s, c, log, priority)
                 return priority
         else:
-            side = _set_write_mode(s, c)
-            queued, queued_index = _first_queued(s, c, side, tick, 0)
-            if queued < active:
-                best, source, index = queued, side, queued_index
+            queued, queued_slot = _first_queued(s, c, _set_write_mode(s, c), tick, 0)
+            if queued < best:
+                best, entry, slot = queued, 0, queued_slot
     if best <= bound:
-        _issue(s, c, log, source, index, best)
+        _issue(s, c, log, entry, slot, best)
     return best
 
 
 @helper
-def _issue(s: Ints, c: Ints, log: Ints, source: int, index: int, tick: int) -> None:
+def _issue(s: Ints, c: Ints, log: Ints, entry: int, slot: int, tick: int) -> None:
     """Issue what a request needs; where the data clock has lapsed (LPDDR5), CAS comes a tick before RD or WR."""
-    if source != FROM_ACTIVE:
-        key = s[index + c[ENTRY_KEYS]]
-        if not c[EARLIEST] + RD * c[BANKS] <= key < c[EARLIEST] + HELD_PRECHARGE * c[BANKS]:
-            issue_row(s, c, log, source, index, key, tick)
-            return
-    if c[CLOCK_ALWAYS_ON] or tick < s[CLOCK_EXPIRY]:
-        issue_column(s, c, log, source, index, tick)
+    if entry == 0 and s[c[OPEN_ROW] + s[slot + SLOT_BANK]] != s[slot + SLOT_ROW]:
+        issue_row(s, c, log, slot, tick)
+    elif c[CLOCK_ALWAYS_ON] or tick < s[CLOCK_EXPIRY]:
+        issue_column(s, c, log, entry, slot, tick)
     elif s[ACTIVATING_SLOT] >= 0 and s[ACTIVATING_DEADLINE] <= tick + 1:
         issue_second_activate(s, c, log, tick)
     else:
-        issue_clock_start(s, c, log, s[index], tick)
+        issue_clock_start(s, c, log, slot, tick)
 
 
 @helper
@@ -201,46 +212,40 @@ def step_split_activate(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> i
     if tick > bound:
         return tick
     if s[CAS_SLOT] >= 0:
-        source, index = _find(s, c, s[CAS_SLOT])
-        issue_column(s, c, log, source, index, tick)
+        issue_column(s, c, log, _active_entry(s, c, s[CAS_SLOT]), s[CAS_SLOT], tick)
         s[CAS_SLOT] = -1
         return tick
-    source, index = _ready_beside_activation(s, c, tick)
-    if source == _PRIORITY:
+    choice, entry, slot = _ready_beside_activation(s, c, tick)
+    if choice == _PRIORITY:
         issue_priority(s, c, log, tick)
-    elif source == _NOTHING:
-        issue_second_activate(s, c, log, tick)
+    elif choice == _REQUEST:
+        _issue(s, c, log, entry, slot, tick)
     else:
-        _issue(s, c, log, source, index, tick)
+        issue_second_activate(s, c, log, tick)
     return tick
 
 
-_PRIORITY, _NOTHING = 3, 4
+_REQUEST, _PRIORITY, _NOTHING = range(3)
 
 
 @helper
-def _ready_beside_activation(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
-    """Return (source, entry) of what comes at `tick` between ACT1 and ACT2, if anything may."""
+def _ready_beside_activation(s: Ints, c: Ints, tick: int) -> tuple[int, int, int]:
+    """Return (choice, entry, slot) of what comes at `tick` between ACT1 and ACT2, if anything may."""
     if s[ACTIVATING_DEADLINE] <= tick:
-        return _NOTHING, 0
-    active, index = _first_active(s, c, tick)
+        return _NOTHING, 0, 0
+    active, entry = _first_active(s, c, tick)
     if active == tick:
-        return FROM_ACTIVE, index
+        return _REQUEST, entry, s[entry]
     if s[PRIORITY_LENGTH] > 0:
-        return (_PRIORITY if priority_tick(s, c, tick) == tick else _NOTHING), 0
-    side = _set_write_mode(s, c)
-    queued, queued_index = _first_queued(s, c, side, tick, c[EARLIEST] + c[BANKS])
-    return (side if queued == tick else _NOTHING), queued_index
+        return (_PRIORITY if priority_tick(s, c, tick) == tick else _NOTHING), 0, 0
+    queued, slot = _first_queued(s, c, _set_write_mode(s, c), tick, c[EARLIEST] + c[BANKS])
+    return (_REQUEST if queued == tick else _NOTHING), 0, slot
 
 
 @helper
-def _find(s: Ints, c: Ints, slot: int) -> tuple[int, int]:
-    """Return (source, entry) of the slot whose CAS has been issued."""
+def _active_entry(s: Ints, c: Ints, slot: int) -> int:
+    """Return the place of a slot in the list of activated requests; 0 if it is not there."""
     for j in range(c[ACTIVE_ENTRIES], c[ACTIVE_ENTRIES] + s[ACTIVE_LENGTH]):
         if s[j] == slot:
-            return FROM_ACTIVE, j
-    side = s[slot + SLOT_WRITE]
-    j = s[READ_HEAD + side]
-    while s[j] != slot:
-        j += 1
-    return side, j
+            return j
+    return 0

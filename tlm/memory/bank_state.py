@@ -1,8 +1,8 @@
 """The state of one banked channel: one flat array of int64, so that a copy of it is a snapshot.
 
 The front holds scalars and statistics at fixed places; behind them lie the tables below, whose offsets stand in a
-second array, the constants. Slots and keys are offsets in the state: `state[slot + SLOT_BANK]`, `state[key]`. Ticks
-are absolute; `NEVER` is later than any tick. Numbers of banks are powers of two.
+second array, the constants. Slots and keys are offsets in the state: `state[slot + SLOT_BANK]`, `state[key]`; 0 is no
+slot. Ticks are absolute; `NEVER` is later than any tick. Numbers of banks are powers of two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NEVER = 1 << 62
 # Scalars, at the front of the state. Those of the write side follow those of the read side.
 NOW, WRITE_MODE, REFRESH_TICK, REFRESH_CURSOR, REFRESH_LEFT, ROW_BUS_FREE, PAIR_TICK, PAIR_UNIT = range(8)
 PAIR_BANK, CAS_SLOT, ACTIVATING_SLOT, ACTIVATING_DEADLINE, CLOCK_EXPIRY, OFFER_TICK = range(8, 14)
-WAITING_HEAD, WAITING_TAIL, REQUESTS, READ_HEAD, WRITE_HEAD, READ_LENGTH, WRITE_LENGTH = range(14, 21)
+WAITING_HEAD, WAITING_TAIL, REQUESTS, READ_LEADERS, WRITE_LEADERS, READ_LENGTH, WRITE_LENGTH = range(14, 21)
 ACTIVE_LENGTH, PRIORITY_HEAD, PRIORITY_LENGTH, FREE_LENGTH, NEXT_DUE, LOGGED, LAST_DATA, ADDED = range(21, 29)
 
 # Statistics, behind the scalars; then one counter for each command.
@@ -42,10 +42,12 @@ EARLIEST = 30  # [follower x banks + bank], for commands to units [follower x ba
 OPEN_ROW, BUSY, ACCESSES, INJECTED = range(31, 35)  # [bank]; requests that wait on the bank's row, accesses to it
 OPEN_BANKS, BUSY_UNITS, ACTIVATIONS, SET_ALLOWED = range(35, 39)  # [unit]; ticks of 4 ACTs; rounds of REFPB
 SLOTS, FREE_SLOTS = range(39, 41)
-READ_ENTRIES, WRITE_ENTRIES, ENTRY_KEYS, ENTRY_BANKS = range(41, 45)  # slots; how far on their keys and banks lie
-ACTIVE_ENTRIES, ACTIVE_KEYS = range(45, 47)
-PRIORITY_COMMANDS, PRIORITY_TARGETS, LINE_FILTER, LATENCIES, TRANSACTIONS = range(47, 52)
-FIRST_RULE = 52  # where the rules of each command begin; the rules themselves follow
+LIST_HEAD, LIST_TAIL = range(41, 43)  # [side x banks + bank] slots: the bank's requests in order of arrival
+LEADER_SLOT, LEADER_PLACE = range(43, 45)  # [(2 x side + kind) x banks + bank] slot, and place of its key
+LEADER_KEYS, LEADER_STEP = range(45, 47)  # keys of each side's leaders; a step further slots, then requests, then ids
+ACTIVE_ENTRIES, ACTIVE_KEYS = range(47, 49)  # slots; how far on their keys lie
+PRIORITY_COMMANDS, PRIORITY_TARGETS, LINE_FILTER, LATENCIES, TRANSACTIONS = range(49, 54)
+FIRST_RULE = 54  # where the rules of each command begin; the rules themselves follow
 
 REFRESH_NONE, REFRESH_ALL_BANK, REFRESH_PER_BANK = range(3)
 
@@ -53,7 +55,7 @@ CLOSED, ACTIVATING = -1, -2
 """What `OPEN_ROW` holds where no row is open."""
 
 SLOT_BANK, SLOT_ROW, SLOT_COLUMN, SLOT_LINE, SLOT_WRITE, SLOT_ARRIVAL = range(6)
-SLOT_TRANSACTION, SLOT_REQUEST, SLOT_COUNTED, SLOT_FIELDS = range(6, 10)
+SLOT_TRANSACTION, SLOT_REQUEST, SLOT_COUNTED, SLOT_NEXT, SLOT_BEFORE, SLOT_FIELDS = range(6, 12)
 
 FILTER = 256  # buffered writes counted by a hash of their address
 PRIORITY = 1024  # most maintenance commands that can wait
@@ -68,20 +70,15 @@ def new_state(constants: dict[int, int], stack_ids: int, table: RuleTable) -> tu
     """Return (state, constants as an array with the offsets of the tables and the rules)."""
     banks, units = constants[BANKS], constants[UNITS]
     reads, writes = constants[READ_QUEUE], constants[WRITE_QUEUE]
-    slots, entries = reads + writes + banks + 2, 4 * (reads + writes)
+    slots = reads + writes + banks + 2
     sizes = {
         EARLIEST: FOLLOWERS * banks + 1,
         **dict.fromkeys((OPEN_ROW, BUSY, ACCESSES, INJECTED), banks),
         **{OPEN_BANKS: units, BUSY_UNITS: units, ACTIVATIONS: 4 * units, SET_ALLOWED: units * stack_ids},
         **{SLOTS: slots * SLOT_FIELDS, FREE_SLOTS: slots},
-        **{READ_ENTRIES: 4 * reads, WRITE_ENTRIES: 4 * writes, ENTRY_KEYS: entries, ENTRY_BANKS: entries},
-        **{
-            ACTIVE_ENTRIES: banks + 1,
-            ACTIVE_KEYS: banks + 1,
-            PRIORITY_COMMANDS: PRIORITY,
-            PRIORITY_TARGETS: PRIORITY,
-            LINE_FILTER: FILTER,
-        },
+        **{LIST_HEAD: 2 * banks, LIST_TAIL: 2 * banks, LEADER_SLOT: 4 * banks, LEADER_PLACE: 4 * banks},
+        **{LEADER_KEYS: 4 * banks, LEADER_STEP: 12 * banks, ACTIVE_ENTRIES: banks + 1, ACTIVE_KEYS: banks + 1},
+        **{PRIORITY_COMMANDS: PRIORITY, PRIORITY_TARGETS: PRIORITY, LINE_FILTER: FILTER},
         **{LATENCIES: constants[LATENCY_BINS], TRANSACTIONS: 8 * TRANSACTION_FIELDS},
     }
     offset = FRONT
@@ -89,7 +86,7 @@ def new_state(constants: dict[int, int], stack_ids: int, table: RuleTable) -> tu
         constants = {**constants, index: offset}
         offset += size
     state = np.zeros(offset, dtype=np.int64)
-    distances = {ENTRY_KEYS: entries, ENTRY_BANKS: 2 * entries, ACTIVE_KEYS: banks + 1}
+    distances = {LEADER_STEP: 4 * banks, ACTIVE_KEYS: banks + 1}
     for scalar in (CAS_SLOT, ACTIVATING_SLOT, PAIR_TICK, OFFER_TICK):
         state[scalar] = -1
     for scalar in (NEXT_DUE, READ_LATENCY_MIN):
@@ -99,7 +96,7 @@ def new_state(constants: dict[int, int], stack_ids: int, table: RuleTable) -> tu
     state[constants[OPEN_ROW] - 1] = NEVER
     state[constants[OPEN_ROW] : constants[BUSY]] = CLOSED
     state[constants[ACTIVATIONS] : constants[SET_ALLOWED]] = -1
-    state[constants[FREE_SLOTS] : constants[READ_ENTRIES]] = constants[SLOTS] + SLOT_FIELDS * np.arange(slots)
+    state[constants[FREE_SLOTS] : constants[LIST_HEAD]] = constants[SLOTS] + SLOT_FIELDS * np.arange(slots)
     state[constants[TRANSACTIONS] :: TRANSACTION_FIELDS] = -1
     return state, _constants_array({**constants, **distances}, table)
 

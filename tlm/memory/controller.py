@@ -185,7 +185,9 @@ class DramChannel:
         head, tail = int(s[b.WAITING_HEAD]), int(s[b.WAITING_TAIL])
         before = int(self._waiting[tail - 1, b.BURST_ARRIVAL]) if tail > head else 0
         if arrival_tick < max(self.now, before):
-            raise InputError("arrives in the past", f"transaction {transaction}", arrival_tick, f"{max(self.now, before)} or later")
+            raise InputError(
+                "arrives in the past", f"transaction {transaction}", arrival_tick, f"{max(self.now, before)} or later"
+            )
         if tail != self._written or tail + len(addresses) > len(self._waiting):
             self._move_waiting(head, tail, len(addresses))
             head, tail = 0, tail - head
