@@ -19,6 +19,7 @@ from tlm.memory.bank_state import (
     ACTIVE_LENGTH,
     BANKS,
     BURST_ARRIVAL,
+    BURST_FIELDS,
     DONE_TICK,
     DUAL_BUS,
     LAST_DATA,
@@ -46,7 +47,7 @@ from tlm.memory.bank_state import (
     WRITE_QUEUE_SUM,
     Ints,
 )
-from tlm.memory.bank_timing import UNCOUNTED, helper
+from tlm.memory.bank_timing import UNCOUNTED, helper, pointer
 
 RUN, RUN_TO_COMPLETION, RUN_TO_IDLE = range(3)
 """How far to run: to a tick, to the first completed transaction or that tick, until nothing is left or that tick."""
@@ -64,10 +65,10 @@ def _idle(s: Ints) -> bool:
 
 
 @helper
-def _report(s: Ints, c: Ints) -> None:
+def _report(s: Ints, c: Ints, end: int) -> None:
     """Mark the transactions whose last burst is complete by now, and find when the next one will be."""
     s[NEXT_DUE] = NEVER
-    for t in range(c[TRANSACTIONS], len(s), TRANSACTION_FIELDS):
+    for t in range(c[TRANSACTIONS], end, TRANSACTION_FIELDS):
         if s[t + TRANSACTION_ID] >= 0 and s[t + REMAINING] == 0 and s[t + REPORTED] == 0:
             if s[t + DONE_TICK] <= s[NOW]:
                 s[t + REPORTED] = 1
@@ -80,7 +81,7 @@ def _next_arrival(s: Ints, c: Ints, waiting: Ints, tick: int) -> int:
     """Return the tick before which another burst must be offered: after its arrival, or after an offer just taken."""
     if s[WAITING_HEAD] == s[WAITING_TAIL]:
         return NEVER
-    arrival = waiting[s[WAITING_HEAD], BURST_ARRIVAL]
+    arrival = waiting[s[WAITING_HEAD] * BURST_FIELDS + BURST_ARRIVAL]
     if arrival >= tick:
         return arrival + 1
     return tick + 1 if c[OFFERS] > 0 and s[OFFER_TICK] == tick - 1 else NEVER
@@ -106,16 +107,17 @@ def _compiled(sources: int) -> Callable[[Ints, Ints, Ints, Ints, int, int], int]
     """Compile the loop; `sources` makes the stored code another one when a module that it calls has changed."""
 
     @njit(cache=True, **UNCOUNTED)
-    def advance(s: Ints, c: Ints, waiting: Ints, log: Ints, until: int, mode: int) -> int:
+    def advance(state: Ints, constants: Ints, bursts: Ints, records: Ints, until: int, mode: int) -> int:
+        s, c, waiting, log = pointer(state), pointer(constants), pointer(bursts), pointer(records)
         while s[NOW] < until and sources:
             idle = mode == RUN_TO_IDLE and _idle(s)
             if idle and s[NOW] >= s[LAST_DATA]:
                 break
-            if c[LOG_COMMANDS] and s[LOGGED] + 2 > len(log):
+            if c[LOG_COMMANDS] and s[LOGGED] + 2 > len(records):
                 return LOG_FULL
             accept(s, c, waiting, s[NOW])
             if s[NEXT_DUE] <= s[NOW]:
-                _report(s, c)
+                _report(s, c, len(state))
                 if mode == RUN_TO_COMPLETION:
                     break
             tick = s[NOW] + 1
@@ -130,7 +132,7 @@ def _compiled(sources: int) -> Callable[[Ints, Ints, Ints, Ints, int, int], int]
                 bound = min(bound, max(s[LAST_DATA], tick))
             _step(s, c, log, tick, bound)
             if s[NEXT_DUE] <= s[NOW]:
-                _report(s, c)
+                _report(s, c, len(state))
                 if mode == RUN_TO_COMPLETION:
                     break
         return REACHED

@@ -18,6 +18,7 @@ from tlm.memory.bank_state import (
     BURST_ARRIVAL,
     BURST_BANK,
     BURST_COLUMN,
+    BURST_FIELDS,
     BURST_ROW,
     BURST_TRANSACTION,
     BURST_WRITE,
@@ -39,6 +40,7 @@ from tlm.memory.bank_state import (
     LEADER_PLACE,
     LEADER_SLOT,
     LEADER_STEP,
+    LEADERS,
     LINE,
     LINE_FILTER,
     LIST_HEAD,
@@ -51,7 +53,6 @@ from tlm.memory.bank_state import (
     READ_LATENCY_MAX,
     READ_LATENCY_MIN,
     READ_LATENCY_SUM,
-    READ_LEADERS,
     READ_LENGTH,
     READ_QUEUE,
     READS,
@@ -102,24 +103,24 @@ def _key(s: Ints, c: Ints, side: int, kind: int, bank: int, slot: int) -> int:
 @helper
 def _lead(s: Ints, c: Ints, side: int, kind: int, bank: int, slot: int) -> None:
     """Make a slot, or none, the leader of its kind."""
-    identity = (2 * side + kind) * c[BANKS] + bank
-    place = s[c[LEADER_PLACE] + identity]
-    step = c[LEADER_STEP]
-    s[c[LEADER_SLOT] + identity] = slot
+    group, step = 2 * side + kind, c[LEADER_STEP]
+    first = group * c[BANKS]
+    place = s[c[LEADER_PLACE] + first + bank]
+    s[c[LEADER_SLOT] + first + bank] = slot
     if slot == 0:
         if place > 0:
-            s[READ_LEADERS + side] -= 1
-            last = c[LEADER_KEYS] + 2 * side * c[BANKS] + s[READ_LEADERS + side]
+            s[LEADERS + group] -= 1
+            last = c[LEADER_KEYS] + first + s[LEADERS + group]
             for part in range(4):
                 s[place + part * step] = s[last + part * step]
-            s[c[LEADER_PLACE] + s[place + 3 * step]] = place
-            s[c[LEADER_PLACE] + identity] = 0
+            s[c[LEADER_PLACE] + first + s[place + 3 * step]] = place
+            s[c[LEADER_PLACE] + first + bank] = 0
         return
     if place == 0:
-        place = c[LEADER_KEYS] + 2 * side * c[BANKS] + s[READ_LEADERS + side]
-        s[READ_LEADERS + side] += 1
-        s[c[LEADER_PLACE] + identity] = place
-        s[place + 3 * step] = identity
+        place = c[LEADER_KEYS] + first + s[LEADERS + group]
+        s[LEADERS + group] += 1
+        s[c[LEADER_PLACE] + first + bank] = place
+        s[place + 3 * step] = bank
     s[place] = _key(s, c, side, kind, bank, slot)
     s[place + step] = slot
     s[place + 2 * step] = s[slot + SLOT_REQUEST]
@@ -248,11 +249,11 @@ def accept(s: Ints, c: Ints, waiting: Ints, now: int) -> None:
         return
     offers = 0
     while s[WAITING_HEAD] < s[WAITING_TAIL] and (c[OFFERS] == 0 or offers < c[OFFERS]):
-        i = s[WAITING_HEAD]
-        if waiting[i, BURST_ARRIVAL] > now:
+        i = s[WAITING_HEAD] * BURST_FIELDS
+        if waiting[i + BURST_ARRIVAL] > now:
             break
-        side, transaction = waiting[i, BURST_WRITE], waiting[i, BURST_TRANSACTION]
-        if s[WRITE_LENGTH] > 0 and _buffered(s, c, waiting[i, LINE], waiting[i, BURST_BANK]):
+        side, transaction = waiting[i + BURST_WRITE], waiting[i + BURST_TRANSACTION]
+        if s[WRITE_LENGTH] > 0 and _buffered(s, c, waiting[i + LINE], waiting[i + BURST_BANK]):
             if side == WRITE_SIDE:
                 s[COALESCED_WRITES] += 1
                 finish_burst(s, transaction, now)
@@ -275,13 +276,13 @@ def accept(s: Ints, c: Ints, waiting: Ints, now: int) -> None:
 @helper
 def _enqueue(s: Ints, c: Ints, waiting: Ints, i: int, now: int) -> None:
     s[FREE_LENGTH] -= 1
-    slot, side, bank = s[c[FREE_SLOTS] + s[FREE_LENGTH]], waiting[i, BURST_WRITE], waiting[i, BURST_BANK]
+    slot, side, bank = s[c[FREE_SLOTS] + s[FREE_LENGTH]], waiting[i + BURST_WRITE], waiting[i + BURST_BANK]
     ends = side * c[BANKS] + bank
     before = s[c[LIST_TAIL] + ends]
-    s[slot + SLOT_BANK], s[slot + SLOT_ROW] = bank, waiting[i, BURST_ROW]
-    s[slot + SLOT_COLUMN], s[slot + SLOT_LINE] = waiting[i, BURST_COLUMN], waiting[i, LINE]
+    s[slot + SLOT_BANK], s[slot + SLOT_ROW] = bank, waiting[i + BURST_ROW]
+    s[slot + SLOT_COLUMN], s[slot + SLOT_LINE] = waiting[i + BURST_COLUMN], waiting[i + LINE]
     s[slot + SLOT_WRITE], s[slot + SLOT_ARRIVAL] = side, now
-    s[slot + SLOT_TRANSACTION], s[slot + SLOT_REQUEST] = waiting[i, BURST_TRANSACTION], s[REQUESTS]
+    s[slot + SLOT_TRANSACTION], s[slot + SLOT_REQUEST] = waiting[i + BURST_TRANSACTION], s[REQUESTS]
     s[slot + SLOT_COUNTED], s[slot + SLOT_NEXT], s[slot + SLOT_BEFORE] = 0, 0, before
     s[before + SLOT_NEXT if before > 0 else c[LIST_HEAD] + ends] = slot
     s[c[LIST_TAIL] + ends] = slot
@@ -292,5 +293,5 @@ def _enqueue(s: Ints, c: Ints, waiting: Ints, i: int, now: int) -> None:
         if c[ROW_HITS_FIRST]:
             _renew_miss(s, c, side, bank)
     if side == WRITE_SIDE:
-        s[c[LINE_FILTER] + _hash(waiting[i, LINE])] += 1
-        finish_burst(s, waiting[i, BURST_TRANSACTION], now)
+        s[c[LINE_FILTER] + _hash(waiting[i + LINE])] += 1
+        finish_burst(s, waiting[i + BURST_TRANSACTION], now)

@@ -16,8 +16,7 @@ from tlm.memory.bank_commands import (
     issue_second_activate,
     priority_tick,
 )
-from tlm.memory.bank_queues import READ_SIDE
-from tlm.memory.bank_rules import HELD_PRECHARGE
+from tlm.memory.bank_queues import HITS, MISSES, READ_SIDE
 from tlm.memory.bank_state import (
     ACTIVATING_DEADLINE,
     ACTIVATING_SLOT,
@@ -32,10 +31,10 @@ from tlm.memory.bank_state import (
     HALF_CLOCK,
     LEADER_KEYS,
     LEADER_STEP,
+    LEADERS,
     NEVER,
     OPEN_ROW,
     PRIORITY_LENGTH,
-    READ_LEADERS,
     READ_LENGTH,
     ROW_BUS_FREE,
     SLOT_ARRIVAL,
@@ -47,7 +46,7 @@ from tlm.memory.bank_state import (
     WRITE_MODE,
     Ints,
 )
-from tlm.memory.bank_timing import RD, helper
+from tlm.memory.bank_timing import helper
 
 
 @helper
@@ -81,57 +80,72 @@ def _first_active(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
 _REQUEST_BITS = 33
 _NEAR = 1 << 29  # more ticks than any timing has
 _NONE = _NEAR << _REQUEST_BITS
+_REQUESTS = (1 << _REQUEST_BITS) - 1
 
 
 @helper
 def _weight(wait: int, request: int) -> int:
     """Return one number that orders commands by their wait in ticks, then by age."""
-    return (min(wait, _NEAR) << _REQUEST_BITS) | (request & ((1 << _REQUEST_BITS) - 1))
+    return (min(wait, _NEAR) << _REQUEST_BITS) | (request & _REQUESTS)
 
 
 @helper
-def _tick_of(weight: int, tick: int) -> int:
-    """Return the tick that a weight stands for; NEVER for none."""
-    return NEVER if weight >= _NONE else tick + (weight >> _REQUEST_BITS)
+def _lightest(s: Ints, c: Ints, group: int, tick: int, rising_below: int, least_key: int) -> int:
+    """Return the least weight of the leaders of one side and kind; _NONE if none can come.
+
+    Keys below `rising_below` wait for a rising edge where there are half clocks; those below `least_key` do not count.
+    """
+    first, step, half = c[LEADER_KEYS] + group * c[BANKS], c[LEADER_STEP], c[HALF_CLOCK]
+    best = _NONE
+    for j in range(first, first + s[LEADERS + group]):
+        key = s[j]
+        legal = max(s[key], tick) | (half if key < rising_below else 0)
+        weight = _weight(legal - tick, s[j + 2 * step])
+        best = min(best, weight if key >= least_key else _NONE)
+    return best
+
+
+@helper
+def _slot_of(s: Ints, c: Ints, group: int, weight: int) -> int:
+    """Return the leader's slot that a weight belongs to."""
+    j = c[LEADER_KEYS] + group * c[BANKS] + 2 * c[LEADER_STEP]
+    while s[j] & _REQUESTS != weight & _REQUESTS:
+        j += 1
+    return s[j - c[LEADER_STEP]]
 
 
 @helper
 def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tuple[int, int]:
-    """Return (tick, slot) of the queued request whose command is legal first, the oldest of equals.
-
-    Commands whose keys are below `least_key` do not count.
-    """
-    first, step = c[LEADER_KEYS] + 2 * side * c[BANKS], c[LEADER_STEP]
-    best, found = _NONE, first
-    for j in range(first, first + s[READ_LEADERS + side]):
-        weight = _weight(max(s[s[j]], tick) - tick, s[j + 2 * step]) if s[j] >= least_key else _NONE
-        if weight < best:
-            best, found = weight, j
-    return _tick_of(best, tick), s[found + step]
+    """Return (tick, slot) of the queued request whose command can come first; keys below `least_key` do not count."""
+    hit = _lightest(s, c, 2 * side + HITS, tick, 0, least_key)
+    miss = _lightest(s, c, 2 * side + MISSES, tick, 0, least_key)
+    best = min(hit, miss)
+    if best >= _NONE:
+        return NEVER, 0
+    return tick + (best >> _REQUEST_BITS), _slot_of(s, c, 2 * side + (HITS if hit < miss else MISSES), best)
 
 
 @helper
-def _first_of_both(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int, int, int]:
-    """Return (tick, slot) of the first legal column command and (tick, slot) of the first legal row command.
+def _first_hit(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int]:
+    """Return (tick, slot) of the queued row hit whose column command can come first."""
+    best = _lightest(s, c, 2 * side + HITS, tick, c[OPEN_ROW], 0)
+    if best >= _NONE:
+        return NEVER, 0
+    return tick + (best >> _REQUEST_BITS), _slot_of(s, c, 2 * side + HITS, best)
+
+
+@helper
+def _first_miss(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int]:
+    """Return (tick, slot) of the queued request whose row command can come first.
 
     That a precharge may not pair with a command of the rising edge (HBM3) cannot happen here: the bank was opened long
     before, and its unit is not being refreshed.
     """
-    first, step = c[LEADER_KEYS] + 2 * side * c[BANKS], c[LEADER_STEP]
-    columns, held = c[EARLIEST] + RD * c[BANKS], c[EARLIEST] + HELD_PRECHARGE * c[BANKS]
-    half, row_tick = c[HALF_CLOCK], max(tick, s[ROW_BUS_FREE])
-    column, row, column_at, row_at = _NONE, _NONE, first, first
-    for j in range(first, first + s[READ_LEADERS + side]):
-        key = s[j]
-        if columns <= key < held:
-            weight = _weight((max(s[key], tick) | half) - tick, s[j + 2 * step])
-            if weight < column:
-                column, column_at = weight, j
-        else:
-            weight = _weight((max(s[key], row_tick) | (half if key < columns else 0)) - tick, s[j + 2 * step])
-            if weight < row:
-                row, row_at = weight, j
-    return _tick_of(column, tick), s[column_at + step], _tick_of(row, tick), s[row_at + step]
+    tick = max(tick, s[ROW_BUS_FREE])
+    best = _lightest(s, c, 2 * side + MISSES, tick, c[EARLIEST] + c[BANKS], 0)
+    if best >= _NONE:
+        return NEVER, 0
+    return tick + (best >> _REQUEST_BITS), _slot_of(s, c, 2 * side + MISSES, best)
 
 
 @helper
@@ -142,28 +156,29 @@ def step_dual_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
     """
     active, entry = _first_active(s, c, tick)
     waits, scanned = s[PRIORITY_LENGTH] > 0, False
-    side, column, column_slot, row, row_request = READ_SIDE, NEVER, 0, NEVER, 0
+    side, column, hit, row, miss = READ_SIDE, NEVER, 0, NEVER, 0
     if waits:
         row = priority_tick(s, c, tick)
     elif active > tick:
         side, scanned = _set_write_mode(s, c), True
-        column, column_slot, row, row_request = _first_of_both(s, c, side, tick)
+        column, hit = _first_hit(s, c, side, tick)
+        row, miss = _first_miss(s, c, side, tick)
     now = min(active, column, row)
     if now > bound:
         return now
     if active == now:
         issue_column(s, c, log, entry, s[entry], now)
     elif column == now:
-        issue_column(s, c, log, 0, column_slot, now)
+        issue_column(s, c, log, 0, hit, now)
     if waits:
         if priority_tick(s, c, now) == now:
             issue_priority(s, c, log, now)
         return now
     changed = _set_write_mode(s, c)
-    if not scanned or changed != side or (row == now and (column == now or active == now)):
-        _, _, row, row_request = _first_of_both(s, c, changed, now)
+    if not scanned or changed != side or (row == now and column == now):
+        row, miss = _first_miss(s, c, changed, now)
     if row == now:
-        issue_row(s, c, log, row_request, now)
+        issue_row(s, c, log, miss, now)
     return now
 
 

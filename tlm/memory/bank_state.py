@@ -20,14 +20,15 @@ NEVER = 1 << 62
 # Scalars, at the front of the state. Those of the write side follow those of the read side.
 NOW, WRITE_MODE, REFRESH_TICK, REFRESH_CURSOR, REFRESH_LEFT, ROW_BUS_FREE, PAIR_TICK, PAIR_UNIT = range(8)
 PAIR_BANK, CAS_SLOT, ACTIVATING_SLOT, ACTIVATING_DEADLINE, CLOCK_EXPIRY, OFFER_TICK = range(8, 14)
-WAITING_HEAD, WAITING_TAIL, REQUESTS, READ_LEADERS, WRITE_LEADERS, READ_LENGTH, WRITE_LENGTH = range(14, 21)
-ACTIVE_LENGTH, PRIORITY_HEAD, PRIORITY_LENGTH, FREE_LENGTH, NEXT_DUE, LOGGED, LAST_DATA, ADDED = range(21, 29)
+WAITING_HEAD, WAITING_TAIL, REQUESTS, READ_LENGTH, WRITE_LENGTH = range(14, 19)
+ACTIVE_LENGTH, PRIORITY_HEAD, PRIORITY_LENGTH, FREE_LENGTH, NEXT_DUE, LOGGED, LAST_DATA, ADDED = range(19, 27)
+LEADERS = 27  # four: how many of each side (times two) and kind
 
 # Statistics, behind the scalars; then one counter for each command.
-ROW_HITS, ROW_MISSES, ROW_CONFLICTS, READS, WRITES, FORWARDED_READS, COALESCED_WRITES = range(29, 36)
-READ_LATENCY_SUM, READ_LATENCY_MIN, READ_LATENCY_MAX, WRITE_WAIT_SUM, READ_QUEUE_SUM = range(36, 41)
-WRITE_QUEUE_SUM, LAST_ACCEPTED = range(41, 43)
-COMMAND_COUNTS = 43
+ROW_HITS, ROW_MISSES, ROW_CONFLICTS, READS, WRITES, FORWARDED_READS, COALESCED_WRITES = range(31, 38)
+READ_LATENCY_SUM, READ_LATENCY_MIN, READ_LATENCY_MAX, WRITE_WAIT_SUM, READ_QUEUE_SUM = range(38, 43)
+WRITE_QUEUE_SUM, LAST_ACCEPTED = range(43, 45)
+COMMAND_COUNTS = 45
 FRONT = COMMAND_COUNTS + len(DramCommand)
 
 # Constants of controller and standard.
@@ -44,7 +45,7 @@ OPEN_BANKS, BUSY_UNITS, ACTIVATIONS, SET_ALLOWED = range(35, 39)  # [unit]; tick
 SLOTS, FREE_SLOTS = range(39, 41)
 LIST_HEAD, LIST_TAIL = range(41, 43)  # [side x banks + bank] slots: the bank's requests in order of arrival
 LEADER_SLOT, LEADER_PLACE = range(43, 45)  # [(2 x side + kind) x banks + bank] slot, and place of its key
-LEADER_KEYS, LEADER_STEP = range(45, 47)  # keys of each side's leaders; a step further slots, then requests, then ids
+LEADER_KEYS, LEADER_STEP = range(45, 47)  # [(2 x side + kind) x banks] keys; a step further slots, requests, banks
 ACTIVE_ENTRIES, ACTIVE_KEYS = range(47, 49)  # slots; how far on their keys lie
 PRIORITY_COMMANDS, PRIORITY_TARGETS, LINE_FILTER, LATENCIES, TRANSACTIONS = range(49, 54)
 FIRST_RULE = 54  # where the rules of each command begin; the rules themselves follow

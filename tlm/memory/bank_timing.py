@@ -6,8 +6,11 @@ which command is issued is decided elsewhere.
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import Any
+
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from tlm.memory import bank_rules as rules
 from tlm.memory.bank_state import (
@@ -26,6 +29,7 @@ from tlm.memory.bank_state import (
     LOG_COLUMN,
     LOG_COMMAND,
     LOG_COMMANDS,
+    LOG_FIELDS,
     LOG_REQUEST,
     LOG_ROW,
     LOG_TICK,
@@ -46,18 +50,29 @@ _BANK, _GROUP, _STACK, _UNIT = rules.BANK_SCOPE, rules.GROUP_SCOPE, rules.STACK_
 _ONE_UNIT, _OTHER_UNITS = rules.ONE_UNIT_SCOPE, rules.OTHER_UNITS_SCOPE
 
 UNCOUNTED = {"nogil": True, "error_model": "numpy", "_nrt": False}
-"""Compiler options of the loop and all that it calls: nothing allocates, so no references need to be counted.
-
-Loops run over unsigned indices where they are hot: that saves the test for an index from the end.
-"""
+"""Compiler options of the loop and all that it calls: nothing allocates, so no references need to be counted."""
 
 helper = njit(**UNCOUNTED, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Compiles what only compiled code calls; it is stored with its caller, never by itself."""
 
 
+@intrinsic
+def pointer(context: Any, array: Any) -> Any:
+    """Return the address of an array's first element, to be indexed like a flat array.
+
+    One word instead of an array's seven in every call, and no test for indices from the end: what is called here takes
+    less time than a call.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
 @helper
 def _not_before(s: Ints, low: int, high: int, tick: int) -> None:
-    for i in range(np.uint64(low), np.uint64(high)):
+    for i in range(low, high):
         s[i] = max(s[i], tick)
 
 
@@ -98,10 +113,10 @@ def record(
         s[ROW_BUS_FREE] = tick + c[ACTIVATE_TICKS]
     s[COMMAND_COUNTS + command] += 1
     if c[LOG_COMMANDS]:
-        n = s[LOGGED]
-        log[n, LOG_TICK], log[n, LOG_COMMAND], log[n, LOG_BANK] = tick, command, bank
-        log[n, LOG_ROW], log[n, LOG_COLUMN], log[n, LOG_REQUEST] = row, column, request
-        s[LOGGED] = n + 1
+        n = s[LOGGED] * LOG_FIELDS
+        log[n + LOG_TICK], log[n + LOG_COMMAND], log[n + LOG_BANK] = tick, command, bank
+        log[n + LOG_ROW], log[n + LOG_COLUMN], log[n + LOG_REQUEST] = row, column, request
+        s[LOGGED] += 1
 
 
 @helper
