@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,20 +50,21 @@ def main() -> int:
     _timed("DDR4", "t1_seq_read", 1)
     first_s = time.perf_counter() - started
     print(f"first replay, with what had to be compiled: {first_s:.1f} s")
-    print(f"{'standard':9}{'trace':18}{'cycles':>10}{'M requests/s':>14}{'reference':>11}{'ratio':>7}")
+    print("million requests a second, by the thread's processor time and by the clock; ratio of the former")
+    print(f"{'standard':9}{'trace':18}{'cycles':>10}{'processor':>11}{'clock':>8}{'reference':>11}{'ratio':>7}")
     rows = [_row(standard, trace, arguments.repeats) for standard, trace in REFERENCE]
-    good = all(row["requests_per_s"] >= row["aim_per_s"] and row["cycles_equal"] for row in rows)
+    good = all(row["requests_per_cpu_s"] >= row["aim_per_s"] and row["cycles_equal"] for row in rows)
     if arguments.json:
         result = {"machine": platform.processor() or platform.machine(), "first_s": first_s, "rows": rows, "good": good}
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0 if good else 1
 
 
-def _row(standard: str, trace: str, repeats: int) -> dict[str, object]:
+def _row(standard: str, trace: str, repeats: int) -> dict[str, Any]:
     runs = [_timed(standard, trace, REQUESTS // 20_000) for _ in range(repeats)]
     median_s, cpu_s = (statistics.median(run[i] for run in runs) for i in (0, 1))
     cycles, reference = runs[0][2], REFERENCE[standard, trace]
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "standard": standard,
         "trace": trace,
         "requests": REQUESTS,
@@ -73,17 +75,18 @@ def _row(standard: str, trace: str, repeats: int) -> dict[str, object]:
         "requests_per_s": REQUESTS / median_s,
         "requests_per_cpu_s": REQUESTS / cpu_s,
         "reference_requests_per_s": reference,
-        "ratio": REQUESTS / median_s / reference,
+        "ratio": REQUESTS / cpu_s / reference,
         "aim_per_s": TRACES[trace],
     }
-    numbers = f"{REQUESTS / median_s / 1e6:14.2f}{reference / 1e6:11.2f}{REQUESTS / median_s / reference:7.1f}"
-    print(f"{standard:9}{trace:18}{cycles:10.0f}{numbers}")
+    numbers = f"{REQUESTS / cpu_s / 1e6:11.2f}{REQUESTS / median_s / 1e6:8.2f}{reference / 1e6:11.2f}"
+    print(f"{standard:9}{trace:18}{cycles:10.0f}{numbers}{REQUESTS / cpu_s / reference:7.1f}")
     return row
 
 
 def _timed(standard: str, trace: str, times: int) -> tuple[float, float, float]:
     """Return (wall seconds, processor seconds, cycles) of one replay of the trace `times` over."""
-    addresses, is_write = (np.tile(part, times) for part in reference_trace(standard, trace))
+    given, given_writes = reference_trace(standard, trace)
+    addresses, is_write = given[np.arange(times * len(given)) % len(given)], np.tile(given_writes, times) != 0
     model = load_standard(standard)
     started, cpu_started = time.perf_counter(), time.thread_time()
     result = replay(addresses, is_write, model, CONTROLLERS["base"])

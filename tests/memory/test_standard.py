@@ -123,7 +123,7 @@ def test_a_users_own_table(tmp_path: Path) -> None:
         (("bankgroups=2",), r"organisation: bankgroups: unknown key, allowed: channel_width_bits"),
         (("bank_groups=3",), r"organisation: bank_groups: must be a power of two, got 3"),
         (("bank_groups=0",), r"bank_groups: must be a whole number, got 0, allowed: 1 or more"),
-        (("bank_groups=1024",), r"organisation: too many banks in a channel, got 4096, allowed: at most 1024"),
+        (("bank_groups=1024",), r"organisation: too many banks in a channel, got 4096, allowed: at most 512"),
         (("columns=4",), r"columns: a row holds less than one burst, got 4, allowed: 8 or more"),
         (("channel_width_bits=1", "burst_length_beats=4", "nBL=2"), r"a burst is less than a byte, got 1"),
         (("clock_period_ps=0",), r"clock_period_ps: must be a whole number, got 0, allowed: 1 or more"),

@@ -116,7 +116,7 @@ class ChannelStatistics:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A channel's state at one tick; a few KB."""
+    """A channel's state at one tick; some 50 KB."""
 
     state: IntArray
     waiting: IntArray
@@ -192,8 +192,7 @@ class DramChannel:
             self._move_waiting(head, tail, len(addresses))
             head, tail = 0, tail - head
         new = self._waiting[tail : tail + len(addresses)]
-        new[:, b.LINE] = addresses // self.standard.burst_bytes
-        new[:, b.BURST_BANK], new[:, b.BURST_ROW], new[:, b.BURST_COLUMN] = self._mapping.decode(addresses)
+        self._mapping.decode_into(addresses, new)  # LINE, BURST_BANK, BURST_ROW, BURST_COLUMN
         new[:, b.BURST_WRITE] = is_write
         new[:, b.BURST_TRANSACTION] = self._open_transaction(transaction, len(addresses))
         s = self._state
@@ -206,14 +205,15 @@ class DramChannel:
         if outside.any():
             got = hex(int(addresses[int(outside.argmax())]))
             raise InputError("address beyond the channel's capacity", "address", got, f"below {hex(capacity)}")
-        unaligned = addresses % burst != 0
+        unaligned = (addresses & (burst - 1)) != 0
         if unaligned.any():
             got = hex(int(addresses[int(unaligned.argmax())]))
             raise InputError("address is not a multiple of the burst", "address", got, f"multiples of {burst} bytes")
 
     def _move_waiting(self, head: int, tail: int, more: int) -> None:
         """Put the waiting bursts into a new array; snapshots keep the old one."""
-        waiting = np.zeros((2 * (tail - head + more) + 64, b.BURST_FIELDS), dtype=np.int64)
+        rows = max(tail - head + more, 2 * (tail - head) + 64)
+        waiting = np.empty((rows, b.BURST_FIELDS), dtype=np.int64)
         waiting[: tail - head] = self._waiting[head:tail]
         s = self._state
         s[b.WAITING_HEAD], s[b.WAITING_TAIL] = 0, tail - head

@@ -44,9 +44,13 @@ class AddressMapping:
 
     def decode(self, addresses: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """Return (bank of the channel, row, column in bursts) of byte addresses; bits above the row's drop out."""
-        banks, rows, columns = (np.empty(len(addresses), dtype=np.int64) for _ in range(3))
-        _decode(addresses // self.burst_bytes, self.plan, self.bits, self.xor, banks, rows, columns)
-        return banks, rows, columns
+        fields = np.empty((len(addresses), 4), dtype=np.int64)
+        self.decode_into(addresses, fields)
+        return fields[:, 1].copy(), fields[:, 2].copy(), fields[:, 3].copy()
+
+    def decode_into(self, addresses: IntArray, fields: IntArray) -> None:
+        """Fill the first four columns of `fields`: number of the burst, bank of the channel, row, column in bursts."""
+        _decode(addresses, self.burst_bytes.bit_length() - 1, self.plan, self.bits, self.xor, fields)
 
 
 def address_mapping(name: str, organisation: Organisation, burst_bytes: int) -> AddressMapping:
@@ -74,12 +78,11 @@ def address_mapping(name: str, organisation: Organisation, burst_bytes: int) -> 
 
 
 @njit(nogil=True, cache=True)
-def _decode(
-    bursts: IntArray, plan: IntArray, bits: IntArray, xor: bool, banks: IntArray, rows: IntArray, columns: IntArray
-) -> None:
+def _decode(addresses: IntArray, offset_bits: int, plan: IntArray, bits: IntArray, xor: bool, result: IntArray) -> None:
     fields = np.zeros(6, np.int64)
-    for i in range(len(bursts)):
-        rest = bursts[i]
+    for i in range(len(addresses)):
+        rest = addresses[i] >> offset_bits
+        result[i, 0] = rest
         fields[COLUMN] = 0
         for j in range(len(plan)):
             value = rest & ((1 << plan[j, 1]) - 1)
@@ -96,4 +99,4 @@ def _decode(
         bank = fields[UNIT]
         for field in range(STACK_ID, ROW):
             bank = (bank << bits[field]) | fields[field]
-        banks[i], rows[i], columns[i] = bank, fields[ROW], fields[COLUMN]
+        result[i, 1], result[i, 2], result[i, 3] = bank, fields[ROW], fields[COLUMN]

@@ -70,13 +70,17 @@ def replay(
     if step < standard.burst_bytes or step % standard.burst_bytes:
         allowed = f"multiples of {standard.burst_bytes}"
         raise InputError("channels change between bursts only", "interleave_bytes", step, allowed)
-    block, offset = np.divmod(np.asarray(addresses, dtype=np.int64), step)
+    addresses = np.asarray(addresses, dtype=np.int64)
     parts: list[DramChannel] = []
     for index in range(channels):
         channel = DramChannel(standard, controller, log_commands, log_latencies=True)
-        mine = np.flatnonzero(block % channels == index)
-        if len(mine):
-            channel.add(block[mine] // channels * step + offset[mine], is_write[mine], 0, 0)
+        mine: slice | IntArray = slice(None)
+        local = addresses
+        if channels > 1:
+            mine = np.flatnonzero(addresses // step % channels == index)
+            local = addresses[mine] // (step * channels) * step + addresses[mine] % step
+        if len(local):
+            channel.add(local, is_write[mine], 0, 0)
             channel.run_until_idle()
         parts.append(channel)
     return _result(parts, standard)

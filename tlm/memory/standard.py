@@ -20,7 +20,7 @@ from rtl_models.errors import InputError
 from tlm.memory.family import FAMILIES, Family
 
 PS_PER_US = 10**6
-_MOST_BANKS = 1024
+_MOST_BANKS = 512
 _ROUNDING = Fraction(974, 1000)
 _TABLE_KEYS = ("name", "family", "source", "clock_period_ps", "organisation", "timings")
 _SIZES = ("stack_ids", "bank_groups", "banks_per_group", "rows", "columns")
