@@ -55,7 +55,10 @@ RUN, RUN_TO_COMPLETION, RUN_TO_IDLE = range(3)
 REACHED, LOG_FULL, REFRESH_OVERDUE = range(3)
 """Why the loop returned."""
 
-_SOURCES = ("commands", "queues", "refresh", "rules", "schedule", "state", "timing")
+_SOURCES = (
+    "commands",
+    *(f"bank_{part}" for part in ("commands", "queues", "refresh", "rules", "schedule", "state", "timing")),
+)
 
 
 @helper
@@ -144,7 +147,7 @@ def _digest() -> int:
     """Return a number that changes with the text of the modules that the loop calls."""
     digest = hashlib.sha256()
     for name in _SOURCES:
-        digest.update(resources.files("tlm").joinpath("memory", f"bank_{name}.py").read_bytes())
+        digest.update(resources.files("tlm").joinpath("memory", f"{name}.py").read_bytes())
     return 1 + int.from_bytes(digest.digest()[:4], "big")
 
 
