@@ -13,6 +13,7 @@ from tlm.engines.neuron import Host, NeuronUnit
 from tlm.engines.optimiser import OptimiserUnit
 from tlm.engines.weight_update import WeightUpdateEngine
 from tlm.kernel.account import EngineAccount
+from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.socket import Observer
 from tlm.kernel.time import Clock
@@ -67,7 +68,7 @@ class Accelerator(Module):
             channel: Dma(f"dma_{channel}", self, self.dram.socket, dma.chunk_bytes, dma.outstanding, path)
             for channel in DMA_CHANNELS
         }
-        self.order = Order("order", self, config, trace.network, batches)
+        self.order = Order("order", self, config, trace.network, batches, self.placement.recomputed)
         progress = Progress("progress", self)
         counts = counts or StepCounts(trace)
         self.context = Context(
@@ -85,6 +86,7 @@ class Accelerator(Module):
             ports=self.ports,
             dram=self.dram,
             counts=counts,
+            recomputed_room=ByteChannel("recomputed_room", self, max(1, self.placement.recomputed_bytes)),
             hardware=hardware,
         )
         InputLoader("input_loader", self, self.context)

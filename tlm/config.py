@@ -166,6 +166,7 @@ class Config(_Table):
     clock_period_ps: Positive = 1000
     pipeline: Literal["none", "layer", "end_to_end"] = "end_to_end"
     micro_batches_in_flight: Positive = 2
+    potentials: Literal["store", "recompute"] = "store"
     arithmetic: ArithmeticConfig = ArithmeticConfig()
     lut: LutConfig = LutConfig()
     forward_engine: LutEngineConfig = LutEngineConfig()
@@ -194,6 +195,11 @@ class Config(_Table):
                 f"backward_engine.lanes must be at most channel_tile {unit.channel_tile}, got {unit.lanes}"
             )
         return self
+
+    @property
+    def in_flight(self) -> int:
+        """Micro-batches that may be under way at once in this configuration's pipeline."""
+        return self.micro_batches_in_flight if self.pipeline == "end_to_end" else 1
 
     @property
     def contract(self) -> Arithmetic:

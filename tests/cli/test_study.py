@@ -24,7 +24,7 @@ FILES = [
 ]
 SETTINGS = [argument for override in SHORT_OF_ROOM for argument in ("--set", override)]
 STUDY = ["study", "bandwidth"]
-OPTIONS = ["--dram", "1GB/s,16GB/s,64GB/s", "--buffers", "0.5,1", "--workers", "1", *SETTINGS]
+OPTIONS = ["--dram", "1GB/s,16GB/s,64GB/s", "--buffers", "0.5,1", "--potentials", "store", "--workers", "1", *SETTINGS]
 
 
 @pytest.fixture
@@ -56,6 +56,17 @@ def test_table_knee_failures_and_files(tmp_path: Path, trace: str, capsys: pytes
     assert "8 of 8 points are taken over from an earlier study" in capsys.readouterr().out
 
 
+def test_potentials_stored_and_recomputed(tmp_path: Path, trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    options = [*OPTIONS, "--potentials", "store,recompute", "--buffers", "4", "--dram", "1GB/s,16GB/s"]
+    assert main([*STUDY, trace, "--out", str(out), *options]) == 0
+    shown = capsys.readouterr().out
+    assert "T 9, batch 5, buffers x4\n" in shown
+    assert "T 9, batch 5, buffers x4, potentials recomputed" in shown
+    assert "potentials.png" in shown
+    assert (out / "potentials.png").exists()
+
+
 def test_json_has_curves_and_failures(tmp_path: Path, trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main([*STUDY, trace, "--out", str(out), "--json", *OPTIONS]) == 0
@@ -78,6 +89,7 @@ def test_json_has_curves_and_failures(tmp_path: Path, trace: str, capsys: pytest
         (["--dram", ""], "--dram: an empty entry in the list"),
         (["--buffers", "0"], "--buffers: wrong value in the list, got '0', allowed: numbers above 0"),
         (["--buffers", ","], "--buffers: wrong value in the list, got ''"),
+        (["--potentials", "forget"], "--potentials: wrong value in the list, got 'forget', allowed: store, recompute"),
         (["--batch", "4"], "--batch: a trace has its own; give a network to have others trained, got '4', allowed: 5"),
         (["--timesteps", "4"], "--timesteps: a trace has its own"),
         (["--workers", "0"], "--workers: wrong value, got 0"),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tlm.engines.context import FORWARD, Stream
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.engines.lut_row_law import LutRowTiming
+from tlm.engines.streams import FORWARD, Stream
 from tlm.kernel import Clock, EngineAccount, Simulation
 from tlm.kernel.process import Steps
 from tlm.memory.buffer import Transfer

@@ -22,7 +22,7 @@ BUFFERS = {"spikes": 400, "weights": 800, "potentials": 6000, "gradients": 8000,
 def configurations() -> st.SearchStrategy[tuple[str, ...]]:
     shares = st.fixed_dictionaries({name: st.sampled_from([0.15, 0.3, 0.45, 0.7, 1]) for name in BUFFERS})
     return st.builds(
-        lambda share, pipeline, flight, part, tile, rows, arrays, skip: (
+        lambda share, pipeline, flight, part, tile, rows, arrays, skip, potentials: (
             *(f"buffers.{name}_bytes={int(BUFFERS[name] * share[name])}" for name in BUFFERS),
             f"pipeline={pipeline}",
             f"micro_batches_in_flight={flight}",
@@ -31,6 +31,7 @@ def configurations() -> st.SearchStrategy[tuple[str, ...]]:
             f"forward_engine.rows={rows}",
             f"weight_update_engine.arrays={arrays}",
             f"lut.skip_zero_tiles={skip}",
+            f"potentials={potentials}",
         ),
         shares,
         st.sampled_from(["none", "layer", "end_to_end"]),
@@ -40,10 +41,11 @@ def configurations() -> st.SearchStrategy[tuple[str, ...]]:
         st.integers(1, 4),
         st.integers(1, 3),
         st.sampled_from(["true", "false"]),
+        st.sampled_from(["store", "recompute"]),
     )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.sampled_from(STEPS), configurations())
 def test_a_step_moves_what_was_counted_or_is_refused(step: tuple[str, str, int], overrides: tuple[str, ...]) -> None:
     """No buffer is so small that the pipeline deadlocks: what cannot work is refused before it starts."""

@@ -30,6 +30,11 @@ def study() -> None:
     "of the configured one]",
 )
 @click.option("--buffers", metavar="LIST", help="Factors of the buffers' sizes.  [default: 0.25,0.5,1,2]")
+@click.option(
+    "--potentials",
+    metavar="LIST",
+    help="What becomes of potentials: store, recompute.  [default: the configured one; both for the buffers nearest x1]",
+)
 @click.option("--timesteps", metavar="LIST", help="Timesteps to train with.  [default: the network's]")
 @click.option("--batch", metavar="LIST", help="Images a step.  [default: 32]")
 @click.option("--steps", type=int, default=1, show_default=True, help="Of training; the last one is simulated.")
@@ -86,6 +91,8 @@ def _print(result: StudyResult, summary: dict[str, Any]) -> None:
 
 def _table(curve: dict[str, Any]) -> Table:
     where = f"T {curve['timesteps']}, batch {curve['batch_images']}, buffers x{curve['buffer_factor']:g}"
+    if curve["potentials"] == "recompute":
+        where += ", potentials recomputed"
     table = Table(title=where, title_justify="left")
     table.add_column("DRAM", no_wrap=True)
     for name in ("peak GB/s", "step us", "slower by", "moved MiB", "of peak"):

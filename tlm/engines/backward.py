@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tlm.engines.backward_law import BackwardUnits
-from tlm.engines.context import TILE_DEPENDENCY, Context, Stream, backward_streams
+from tlm.engines.context import TILE_DEPENDENCY, Context
 from tlm.engines.hardware import SumsOnTheirWay
+from tlm.engines.streams import Stream, backward_streams
 from tlm.kernel.account import FINISHED, EngineAccount, State
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
@@ -82,6 +83,8 @@ class BackwardEngine(Module):
     def _run(self, process: Process) -> Steps:
         for stream in self.streams:
             yield from self._context.order.enter(stream)
+            if self._context.config.backward_engine.skip_inactive_outputs:  # by the masks
+                yield from self._context.recomputed_state(stream)
             completed_ps = self.simulation.now_ps
             for step in range(self.steps(stream)):
                 yield from self._wait_for_gradients(stream, step)

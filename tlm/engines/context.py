@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 
 from tlm.config import Config
 from tlm.engines.hardware import ChipHardware
+from tlm.engines.streams import FORWARD, UPDATE, Stream, serial_order
+from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Steps
 from tlm.kernel.synchronize import Watermark
@@ -26,24 +27,10 @@ from workloads.network import Network
 from workloads.record import Arithmetic
 from workloads.trace_file import Trace
 
-FORWARD, BACKWARD, UPDATE = "forward", "backward", "weight_update"
 TILE_DEPENDENCY = "tile dependency"
+RECOMPUTED_STATE = "recomputed potentials"
 PIPELINE_ORDER = "pipeline order"
 MICRO_BATCHES_IN_FLIGHT = "micro-batches in flight"
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One layer of one micro-batch on one engine."""
-
-    engine: str
-    layer: int
-    micro_batch: MicroBatch
-
-    @property
-    def name(self) -> str:
-        """Short name for reports and parts of the simulation."""
-        return f"{self.engine}_l{self.layer}_mb{self.micro_batch.index}"
 
 
 @dataclass
@@ -70,34 +57,6 @@ class Progress(Module):
         return self._levels[key]
 
 
-def forward_streams(network: Network, batches: tuple[MicroBatch, ...]) -> list[Stream]:
-    """Streams of the forward engine, in its order: micro-batch, then layer ascending."""
-    return [Stream(FORWARD, layer, batch) for batch in batches for layer in range(len(network.layers))]
-
-
-def backward_streams(network: Network, batches: tuple[MicroBatch, ...]) -> list[Stream]:
-    """Streams of the backward engine: sums for the output of each layer but the last, descending."""
-    last = len(network.layers) - 1
-    return [Stream(BACKWARD, layer, batch) for batch in batches for layer in reversed(range(last))]
-
-
-def update_streams(network: Network, batches: tuple[MicroBatch, ...]) -> list[Stream]:
-    """Streams of the weight update engine: every layer, descending."""
-    layers = range(len(network.layers))
-    return [Stream(UPDATE, layer, batch) for batch in batches for layer in reversed(layers)]
-
-
-def serial_order(network: Network, batches: tuple[MicroBatch, ...]) -> Iterator[Stream]:
-    """The order of all streams where nothing overlaps: forward, then update and backward layer by layer."""
-    last = len(network.layers) - 1
-    for batch in batches:
-        yield from (Stream(FORWARD, layer, batch) for layer in range(last + 1))
-        for layer in range(last, -1, -1):
-            yield Stream(UPDATE, layer, batch)
-            if layer:
-                yield Stream(BACKWARD, layer - 1, batch)
-
-
 class Order(Module):
     """Lets streams begin as the configured pipeline allows, and keeps the times at which they ran.
 
@@ -105,13 +64,19 @@ class Order(Module):
     """
 
     def __init__(
-        self, name: str, parent: Parent, config: Config, network: Network, batches: tuple[MicroBatch, ...]
+        self,
+        name: str,
+        parent: Parent,
+        config: Config,
+        network: Network,
+        batches: tuple[MicroBatch, ...],
+        recomputed: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__(name, parent)
         self.spans: dict[Stream, Span] = {}
         self._serial = config.pipeline == "none"
-        self._in_flight = config.micro_batches_in_flight if config.pipeline == "end_to_end" else 1
-        self._numbers = {stream: i for i, stream in enumerate(serial_order(network, batches))}
+        self._in_flight = config.in_flight
+        self._numbers = {stream: i for i, stream in enumerate(serial_order(network, batches, recomputed))}
         self._streams_left = Watermark("streams_left", self)
         self._batches_left = Watermark("micro_batches_left", self)
 
@@ -217,6 +182,8 @@ class Context:
     ports: dict[str, BufferPorts]
     dram: Dram
     counts: StepCounts
+    recomputed_room: ByteChannel[None]
+    """Room for the potentials and masks of layers that are made again, a layer of a micro-batch at a time."""
     hardware: ChipHardware | None = None
     """Units that run as hardware, where the laws do not stand for them."""
 
@@ -270,6 +237,17 @@ class Context:
             first, end = -(-first // 8), -(-end // 8)
         made = self.progress.of("spikes", layer, batch.index)
         return Descriptor(tensor, self.address(tensor, layer, batch) + first, end - first, made, planes)
+
+    def state_bytes(self, stream: Stream) -> int:
+        """Bytes of the potentials and masks of a stream's layer."""
+        layer, batch = stream.layer, stream.micro_batch
+        return self.tensor_bytes("potentials", layer, batch) + self.tensor_bytes("masks", layer, batch)
+
+    def recomputed_state(self, stream: Stream) -> Steps:
+        """Wait until the potentials and masks of a stream's layer have been made again, where they are."""
+        if stream.layer in self.placement.recomputed:
+            made = self.progress.of("potentials", stream.layer, stream.micro_batch.index)
+            yield from made.wait_for(self.network.timesteps * stream.micro_batch.count, RECOMPUTED_STATE)
 
     def spill(self, tensor: str, layer: int, batch: MicroBatch, offset: int, length: int) -> Steps:
         """Post a write of `length` bytes of a tensor that is not resident; nothing happens for one that is."""

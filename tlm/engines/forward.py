@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tlm.engines.context import FORWARD, TILE_DEPENDENCY, Context, Stream, forward_streams
+from tlm.engines.context import TILE_DEPENDENCY, Context
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
+from tlm.engines.streams import FORWARD, Stream, forward_streams
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.module import Module, Parent
@@ -28,9 +29,11 @@ class ForwardEngine(Module):
         self.account = EngineAccount(self.env, self.name, inside=HAND_OVERS)
         self._context = context
         config = context.config
-        self.plans = {s: self._plan(s) for s in forward_streams(context.network, context.batches)}
+        order = forward_streams(context.network, context.batches, context.placement.recomputed, config.in_flight)
+        first = {(s.layer, s.micro_batch): self._plan(s) for s in order if not s.recompute}
+        self.plans = {s: first[s.layer, s.micro_batch] for s in order}
         count = config.forward_engine.arrays
-        self._weight_groups: dict[tuple[int, int, int], int] = {}
+        self._weight_groups: dict[tuple[Stream | None, int, int], int] = {}
         self._weights = self._prefetch_weights(count)
         self._spike_groups: dict[tuple[Stream, int, int], int] = {}
         self._spikes = self._prefetch_spikes(count)
@@ -142,10 +145,10 @@ class ForwardEngine(Module):
             return 0
         return (job.position_end - 1) // self._layer(stream).out_positions
 
-    def _weight_key(self, stream: Stream, row_block: int) -> tuple[int, int, int]:
-        """Resident weights are loaded once, with the first micro-batch."""
+    def _weight_key(self, stream: Stream, row_block: int) -> tuple[Stream | None, int, int]:
+        """Resident weights are loaded once, with the first stream of their layer."""
         resident = self._context.placement.is_resident("weights", stream.layer)
-        return (0 if resident else stream.micro_batch.index, stream.layer, row_block)
+        return (None if resident else stream, stream.layer, row_block)
 
     def _prefetch_weights(self, arrays: int) -> Prefetch:
         """Load row block after row block; resident layers have room of their own, others wait for a free slot."""

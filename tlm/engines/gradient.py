@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tlm.engines.backward import BackwardEngine, SumBlock
-from tlm.engines.context import Context, Stream
+from tlm.engines.context import Context
 from tlm.engines.gradient_state import GradientState
 from tlm.engines.pipeline_law import PipelineTiming
+from tlm.engines.streams import Stream
 from tlm.kernel.account import EngineAccount, State
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
@@ -35,6 +36,7 @@ class GradientUnit(Module):
         context = self._context
         for stream in self._engine.streams:
             self._fill_cycles = PipelineTiming(context.config.gradient_unit.latency_cycles).fill_cycles
+            yield from context.recomputed_state(stream)
             union = self._engine.is_union(stream)
             if union:
                 yield from self._collect(process, stream)
@@ -47,6 +49,8 @@ class GradientUnit(Module):
             if is_direct(context.network, stream.layer):
                 sums = context.progress.of("gradient_sums", stream.layer, stream.micro_batch.index)
                 sums.advance(stream.micro_batch.count)
+            if stream.layer in context.placement.recomputed:
+                yield from context.recomputed_room.get()
             context.order.leave(stream)
 
     def _step(self, process: Process, stream: Stream, step: int) -> Steps:

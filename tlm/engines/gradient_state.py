@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tlm.engines.context import Context, Stream
+from tlm.engines.context import Context
+from tlm.engines.streams import Stream
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Steps
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch

@@ -19,7 +19,7 @@ from tlm.kernel.time import Clock
 from tlm.schedule.lut_jobs import LutJob
 
 if TYPE_CHECKING:
-    from tlm.engines.context import Stream
+    from tlm.engines.streams import Stream
 
 
 class RowHardware(Protocol):

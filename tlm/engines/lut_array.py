@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tlm.engines.context import Stream
 from tlm.engines.hardware import ChipHardware, RowHardware
 from tlm.engines.lut_row_law import LutRowTiming
+from tlm.engines.streams import Stream
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.channel import TokenChannel
 from tlm.kernel.module import Module, Parent

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tlm.engines.context import Context, Stream
+from tlm.engines.context import Context
 from tlm.engines.lut_array import LutArray
 from tlm.engines.pipeline_law import PipelineTiming
+from tlm.engines.streams import Stream
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
@@ -15,11 +16,17 @@ from tlm.schedule.geometry import MicroBatch, is_direct
 from tlm.schedule.lut_jobs import LutJob, LutPlan
 
 FORWARD_SUMS = "forward sums"
+POTENTIALS_ROOM = "room for potentials"
 HOST = "host"
 
 
 class NeuronUnit(Module):
-    """Takes the jobs of the forward arrays in order, `width` neurons a cycle, and frees their output room."""
+    """Takes the jobs of the forward arrays in order, `width` neurons a cycle, and frees their output room.
+
+    Where a layer's potentials and masks are recomputed, its forward pass leaves only spikes behind. The stream that
+    makes them again takes room for the whole layer first; its own compare says who fired, so it neither reads nor
+    writes spikes.
+    """
 
     def __init__(
         self,
@@ -40,11 +47,14 @@ class NeuronUnit(Module):
         self.account.add(self.process(self._run, "neurons").account)
 
     def _run(self, process: Process) -> Steps:
+        context = self._context
         for stream, plan in self._plans.items():
+            if stream.recompute:
+                yield from context.recomputed_room.put(None, context.state_bytes(stream), POTENTIALS_ROOM)
             yield from self._layer(process, stream, plan)
-            if stream.layer == self._context.last_layer:
+            if stream.layer == context.last_layer:
                 yield from self.host_queue.put(stream.micro_batch)
-            self._context.order.leave(stream)
+            context.order.leave(stream)
 
     def _layer(self, process: Process, stream: Stream, plan: LutPlan) -> Steps:
         context = self._context
@@ -79,10 +89,21 @@ class NeuronUnit(Module):
                 plane = stream.micro_batch.count * context.network.layers[stream.layer].out_positions
                 later = job.row_count * max(0, job.position_end - max(plane, job.position_first))
                 transfer.read(context.ports["potentials"], later * width)
-                transfer.read(context.ports["spikes"], -(-later // 8))
-            transfer.write(context.ports["potentials"], neurons * width + flags)
-            transfer.write(context.ports["spikes"], flags)
+                transfer.read(context.ports["spikes"], 0 if stream.recompute else -(-later // 8))
+            transfer.write(context.ports["potentials"], self._state_bytes(stream, neurons))
+            transfer.write(context.ports["spikes"], 0 if stream.recompute else flags)
         return transfer
+
+    def _state_bytes(self, stream: Stream, neurons: int) -> int:
+        """Bytes that `neurons` leave in the potentials buffer: no masks where they are made again later.
+
+        Their potentials then only serve the next timestep, and none at all where timesteps follow each other.
+        """
+        context = self._context
+        width = context.arithmetic.value.width_bytes
+        if stream.recompute or stream.layer not in context.placement.recomputed:
+            return neurons * width + -(-neurons // 8)
+        return 0 if is_direct(context.network, stream.layer) else neurons * width
 
     def _repeats(self, stream: Stream) -> int:
         """Timesteps for which one forward sum serves: all of them where the input is the same picture."""
@@ -90,7 +111,7 @@ class NeuronUnit(Module):
         return network.timesteps if is_direct(network, stream.layer) else 1
 
     def _announce(self, stream: Stream, positions_done: int, positions: int) -> None:
-        """Raise the level of the layer's spikes to the (t, b) planes that are complete in all channels."""
+        """Raise the level of what the stream makes to the (t, b) planes that are complete in all channels."""
         context = self._context
         planes = context.network.timesteps * stream.micro_batch.count
         if positions_done == positions:
@@ -99,12 +120,13 @@ class NeuronUnit(Module):
             done = 0
         else:
             done = positions_done // context.network.layers[stream.layer].out_positions
-        context.progress.of("spikes", stream.layer, stream.micro_batch.index).advance(done)
+        made = "potentials" if stream.recompute else "spikes"
+        context.progress.of(made, stream.layer, stream.micro_batch.index).advance(done)
 
     def _store(self, stream: Stream, before: int, after: int) -> Steps:
         """Spill what the neurons `before` to `after` leave behind where it has no room on the chip."""
         context, layer = self._context, stream.layer
-        if layer == context.last_layer:
+        if layer == context.last_layer or stream.recompute:
             return
         for tensor in ("spikes", "masks"):
             first, end = -(-before // 8), -(-after // 8)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from tlm.engines.context import TILE_DEPENDENCY, UPDATE, Context, Stream, update_streams
+from tlm.engines.context import TILE_DEPENDENCY, Context
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.engines.pipeline_law import PipelineTiming
+from tlm.engines.streams import UPDATE, Stream, update_streams
 from tlm.engines.transposition import TranspositionUnit
 from tlm.kernel.account import EngineAccount
 from tlm.kernel.module import Module, Parent

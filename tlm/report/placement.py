@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tlm.schedule.placement import INPUT, Placement
+from tlm.schedule.placement import INPUT, Placement, Tensor
 from workloads.network import Network
 
 
@@ -20,7 +20,7 @@ def placement_data(placement: Placement, network: Network) -> dict[str, Any]:
             "layer_name": "input" if tensor.layer == INPUT else network.layers[tensor.layer].name,
             "size_bytes": tensor.size_bytes,
             "copies": tensor.copies,
-            "place": tensor.buffer if key in placement.resident else "DRAM",
+            "place": _place(placement, tensor),
             "dram_address": placement.addresses[key],
         }
         for key, tensor in placement.tensors.items()
@@ -28,7 +28,7 @@ def placement_data(placement: Placement, network: Network) -> dict[str, Any]:
     staging = [
         {"window": w.name, "buffer": w.buffer, "size_bytes": w.size_bytes, "readers": w.count}
         for w in placement.windows.values()
-        if placement.staging_bytes[w.buffer] and (w.name == "optimiser" or _stages_all(placement, w.buffer))
+        if placement.staging_bytes[w.buffer] and (w.always or _stages_all(placement, w.buffer))
     ]
     buffers = {
         name: {
@@ -73,9 +73,16 @@ def print_placement(data: dict[str, Any], console: Console) -> None:
     console.print(f"DRAM: {data['dram_bytes']:,} bytes")
 
 
+def _place(placement: Placement, tensor: Tensor) -> str:
+    """The tensor's buffer, DRAM, or that it is not kept at all."""
+    if tensor.buffer == "potentials" and tensor.layer in placement.recomputed:
+        return "recomputed"
+    return tensor.buffer if placement.is_resident(tensor.stream, tensor.layer) else "DRAM"
+
+
 def _stages_all(placement: Placement, buffer: str) -> bool:
-    """Whether more is staged in a buffer than what the optimiser always needs."""
-    always = sum(w.total_bytes for w in placement.windows.values() if w.buffer == buffer and w.name == "optimiser")
+    """Whether more is staged in a buffer than what is always needed."""
+    always = sum(w.total_bytes for w in placement.windows.values() if w.buffer == buffer and w.always)
     return placement.staging_bytes[buffer] > always
 
 

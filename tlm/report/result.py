@@ -100,6 +100,7 @@ def _span(span: Any) -> dict[str, Any]:
         "engine": span.stream.engine,
         "layer": span.stream.layer,
         "micro_batch": span.stream.micro_batch.index,
+        "recompute": span.stream.recompute,
         "start_ps": span.start_ps,
         "end_ps": span.end_ps,
     }

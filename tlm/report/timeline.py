@@ -47,8 +47,9 @@ def _streams(result: SimulationResult, network: Network) -> Iterator[dict[str, A
     numbers = count(1)
     for span in result.spans:
         stream = span.stream
+        again = " again" if stream.recompute else ""
         common = {
-            "name": f"{network.layers[stream.layer].name} micro-batch {stream.micro_batch.index}",
+            "name": f"{network.layers[stream.layer].name} micro-batch {stream.micro_batch.index}{again}",
             "cat": f"{stream.engine} streams",
             "id": next(numbers),
             "pid": _CHIP,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rtl_models.errors import InputError
 from tlm.config import Config
 from tlm.schedule.geometry import is_direct, micro_batches
+from tlm.schedule.recomputation import RECOMPUTED_WINDOW, plan_recomputation
 from tlm.schedule.staging import Window, largest_forward_job, staging_windows
 from workloads.network import Network
 
@@ -65,6 +66,13 @@ class Placement:
     addresses: dict[Key, int]
     dram_bytes: int
     windows: dict[str, Window]
+    recomputed: frozenset[int] = frozenset()
+    """Layers whose potentials and masks are made again for the backward pass, in the window `recomputed_potentials`."""
+
+    @property
+    def recomputed_bytes(self) -> int:
+        """Room for potentials and masks that are made again, 0 where none are."""
+        return self.windows[RECOMPUTED_WINDOW].size_bytes if self.recomputed else 0
 
     def is_resident(self, stream: str, layer: int) -> bool:
         """Whether the tensor stays on the chip between its producer and its consumers."""
@@ -94,23 +102,28 @@ def place(network: Network, batch: int, config: Config) -> Placement:
     _check_sums_buffers(network, sizes, config)
     tensors = {(t.stream, t.layer): t for t in _tensors(network, samples, config)}
     windows = staging_windows(network, sizes, config)
+    recomputed, hidden = frozenset[int](), range(len(network.layers) - 1)
+    if config.potentials == "recompute":
+        sizes_of_layers = {n: tensors["potentials", n].size_bytes + tensors["masks", n].size_bytes for n in hidden}
+        recomputed = plan_recomputation(sizes_of_layers, windows, config.buffers.potentials_bytes)
     capacity = {name: getattr(config.buffers, f"{name}_bytes") for name in _STAGED}
-    staging = {name: _staging_bytes(name, tensors, windows, size) for name, size in capacity.items()}
+    staged = {key: t for key, t in tensors.items() if not (t.buffer == "potentials" and t.layer in recomputed)}
+    staging = {name: _staging_bytes(name, staged, windows, size) for name, size in capacity.items()}
     used = dict(staging)
-    resident = set()
-    for key, tensor in tensors.items():
+    resident = tensors.keys() - staged.keys()
+    for key, tensor in staged.items():
         need = tensor.size_bytes * tensor.copies
         if tensor.buffer and used[tensor.buffer] + need <= capacity[tensor.buffer]:
             used[tensor.buffer] += need
             resident.add(key)
     addresses, end = _addresses(tensors, batch, samples)
-    return Placement(tensors, frozenset(resident), used, staging, capacity, addresses, end, windows)
+    return Placement(tensors, frozenset(resident), used, staging, capacity, addresses, end, windows, recomputed)
 
 
 def _tensors(network: Network, samples: int, config: Config) -> Iterator[Tensor]:
     value_bytes = config.contract.value.width_bytes
     sum_bytes = config.contract.sum.width_bytes
-    flight = config.micro_batches_in_flight if config.pipeline == "end_to_end" else 1
+    flight = config.in_flight
     last = len(network.layers) - 1
     yield Tensor("inputs", INPUT, "spikes", input_bytes(network, samples), flight)
     for layer, shape in enumerate(network.layers):
@@ -147,10 +160,10 @@ def _check_sums_buffers(network: Network, sizes: tuple[int, ...], config: Config
 
 
 def _staging_bytes(buffer: str, tensors: dict[Key, Tensor], windows: dict[str, Window], capacity_bytes: int) -> int:
-    """Room to set aside in a buffer: for all its windows, or only the optimiser's where all its tensors fit."""
+    """Room to set aside in a buffer: for all its windows, or only those always needed where all its tensors fit."""
     mine = [window for window in windows.values() if window.buffer == buffer]
     everything = sum(t.size_bytes * t.copies for t in tensors.values() if t.buffer == buffer)
-    always = sum(window.total_bytes for window in mine if window.name == "optimiser")
+    always = sum(window.total_bytes for window in mine if window.always)
     if everything + always <= capacity_bytes:
         return always
     staging = sum(window.total_bytes for window in mine)

@@ -27,6 +27,8 @@ class Window:
     buffer: str
     size_bytes: int
     count: int = 1
+    always: bool = False
+    """Whether it is needed even where all tensors of its buffer fit."""
 
     @property
     def total_bytes(self) -> int:
@@ -150,7 +152,7 @@ def _sum_windows(network: Network, sizes: tuple[int, ...], config: Config) -> It
             largest = max(largest, max(job.row_count * job.position_count for job in plan.jobs))
     yield Window("update_sums", "partial_sums", IN_USE_AND_NEXT * largest * width, engine.arrays)
     piece = min(optimiser_piece(config), max(layer.weights_count for layer in network.layers))
-    yield Window("optimiser", "partial_sums", IN_USE_AND_NEXT * piece * (STATE_BYTES + width))
+    yield Window("optimiser", "partial_sums", IN_USE_AND_NEXT * piece * (STATE_BYTES + width), always=True)
 
 
 def _state_bits(layer: Layer, samples: int, config: Config) -> int:

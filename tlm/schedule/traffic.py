@@ -51,6 +51,7 @@ class _Count:
         self.layers, self.last = network.layers, len(network.layers) - 1
         self.batches = micro_batches(batch, config.arithmetic.micro_batch)
         self.spilled = placement.tensors.keys() - placement.resident
+        self.recomputed = placement.recomputed
         self.value, self.sum = config.contract.value.width_bytes, config.contract.sum.width_bytes
         self.traffic = Traffic()
 
@@ -78,10 +79,11 @@ class _Count:
         self.traffic.read["inputs", INPUT] += times * input_bytes(self.network, batch.count)
 
     def weights(self, layer: int, batch: MicroBatch) -> None:
-        """Read once where they stay, else by every micro-batch's forward pass and every backward step."""
+        """Read once where they stay, else by every micro-batch's forward pass, its repetition and backward steps."""
         times = int(batch.index == 0)
         if ("weights", layer) in self.spilled:
             times = 1 if layer == 0 else 2 if layer == self.last else 1 + self.network.timesteps
+            times += int(layer in self.recomputed)
         self.traffic.read["weights", layer] += times * self.layers[layer].weights_count * self.value
 
     def weight_gradients(self, layer: int, batch: MicroBatch) -> None:
@@ -117,9 +119,10 @@ class _Count:
                 self.traffic.read[tensor, layer] += readers * size
 
     def readers(self, layer: int, batch: MicroBatch) -> int:
-        """How often a layer's input is read: by each row block forward, and by each job of the weight update."""
-        rows = self.config.forward_engine.rows
-        return -(-self.layers[layer].out_channels // rows) + self.update_jobs(layer, batch)
+        """How often a layer's input is read: by each row block (of both passes), and each job of the weight update."""
+        row_blocks = -(-self.layers[layer].out_channels // self.config.forward_engine.rows)
+        passes = 2 if layer in self.recomputed else 1
+        return passes * row_blocks + self.update_jobs(layer, batch)
 
     def update_jobs(self, layer: int, batch: MicroBatch) -> int:
         work = update_work(self.network, layer, batch.count, self.config.contract)

@@ -29,4 +29,6 @@ def trace_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def study(trace_path: Path) -> BandwidthStudy:
     """Two bandwidths and two buffer sizes, in this process."""
-    return BandwidthStudy(str(trace_path), dram=TWO_DRAMS, buffers="1,4", overrides=SHORT_OF_ROOM, workers=1)
+    return BandwidthStudy(
+        str(trace_path), dram=TWO_DRAMS, buffers="1,4", potentials="store", overrides=SHORT_OF_ROOM, workers=1
+    )

@@ -11,12 +11,13 @@ from tests.pictures import assert_shows_something, texts
 from tlm.analysis.bandwidth.plots import write_plots
 from tlm.analysis.bandwidth.plots.buffers import buffers_figure
 from tlm.analysis.bandwidth.plots.occupancy import occupancy_figure
+from tlm.analysis.bandwidth.plots.potentials import potentials_figure
 from tlm.analysis.bandwidth.plots.roofline import ENGINES, roofline_figure
 from tlm.analysis.bandwidth.plots.stalls import kind_shares, stalls_figure
 from tlm.analysis.bandwidth.plots.step_time import step_time_figure
 from tlm.analysis.bandwidth.plots.traffic import traffic_figure
 from tlm.analysis.bandwidth.study import BandwidthStudy, StudyResult, run_study
-from tlm.analysis.bandwidth.summary import Row, shown_curve, shown_row, summarise
+from tlm.analysis.bandwidth.summary import Row, potentials_pair, shown_curve, shown_row, summarise
 
 NAMES = ["step_time.png", "roofline.png", "traffic.png", "stalls.png", "buffers.png", "occupancy.png"]
 
@@ -25,7 +26,9 @@ NAMES = ["step_time.png", "roofline.png", "traffic.png", "stalls.png", "buffers.
 def result(trace_path: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
     """Three bandwidths; of three buffer sizes the smallest cannot be simulated."""
     dram = "1GB/s,4GB/s,64GB/s"
-    asked = BandwidthStudy(str(trace_path), dram=dram, buffers="0.5,1,4", overrides=SHORT_OF_ROOM, workers=1)
+    asked = BandwidthStudy(
+        str(trace_path), dram=dram, buffers="0.5,1,4", potentials="store", overrides=SHORT_OF_ROOM, workers=1
+    )
     return run_study(asked, tmp_path_factory.mktemp("study"))
 
 
@@ -48,6 +51,31 @@ def test_pictures_show_what_they_are_of(result: StudyResult) -> None:
     assert streams | set(result.layers) <= texts(traffic_figure(row, result.layers))
     assert {"cannot be\nsimulated"} | streams <= texts(buffers_figure(result.rows, row))
     assert {"DRAM channel 0", "weight update", "host"} <= texts(occupancy_figure(row))
+
+
+def test_storing_and_recomputing_have_a_picture_where_both_were_simulated(trace_path: Path, tmp_path: Path) -> None:
+    """By default both are simulated with the buffers nearest to x1."""
+    asked = BandwidthStudy(str(trace_path), dram="1GB/s,64GB/s", buffers="4,8", overrides=SHORT_OF_ROOM, workers=1)
+    both = run_study(asked, tmp_path / "study")
+    assert [(row["buffer_factor"], row["potentials"]) for row in both.rows[::3]] == [
+        (4.0, "store"),
+        (4.0, "recompute"),
+        (8.0, "store"),
+    ]
+    pair = potentials_pair(both.rows)
+    assert pair is not None
+    assert (pair[0][2:4], pair[1][2:4]) == ((4.0, "store"), (4.0, "recompute"))
+    shown = texts(potentials_figure(both.rows, pair))
+    assert {"stored", "recomputed", "optimiser state", "recomputed, unlimited bandwidth"} <= shown
+    assert "potentials recomputed" in texts(step_time_figure(both.rows))
+    paths = write_plots(tmp_path, both.rows, both.layers)
+    assert [path.name for path in paths] == [*NAMES, "potentials.png"]
+    assert_shows_something(paths[-1])
+
+
+def test_no_pair_no_picture(result: StudyResult) -> None:
+    assert potentials_pair(result.rows) is None
+    assert "potentials recomputed" not in texts(step_time_figure(result.rows))
 
 
 def test_shares_of_every_engine_add_up(result: StudyResult) -> None:

@@ -24,11 +24,28 @@ WORKLOADS = (Workload(2, 4), Workload(3, 4))
 
 
 def test_every_dram_with_every_buffer_size_and_workload() -> None:
-    points = make_points(tiny_config(), WORKLOADS, parse_factors("0.5,1"), parse_dram("2GB/s,4GB/s", tiny_config()))
+    points = make_points(
+        tiny_config(), WORKLOADS, parse_factors("0.5,1"), parse_dram("2GB/s,4GB/s", tiny_config()), ("store",)
+    )
     assert [point.number for point in points] == list(range(12))
     assert [point.dram.label for point in points[:3]] == ["2GB/s", "4GB/s", "unlimited"]
     assert len({(point.workload, point.buffer_factor, point.dram.label) for point in points}) == 12
     assert points[5].name == "unlimited, buffers x1, T 2, batch 4"
+
+
+def test_both_ways_with_the_buffers_nearest_to_their_own_size() -> None:
+    factors, drams = parse_factors("0.25,0.75,2"), parse_dram("2GB/s", tiny_config())
+    points = make_points(tiny_config(), WORKLOADS[:1], factors, drams)
+    assert [(float(point.buffer_factor), point.potentials) for point in points[::2]] == [
+        (0.25, "store"),
+        (0.75, "store"),
+        (0.75, "recompute"),
+        (2.0, "store"),
+    ]
+    assert [config_of(point).potentials for point in points] == [point.potentials for point in points]
+    assert points[4].name == "2GB/s, buffers x0.75, T 2, batch 4, recomputed"
+    other = make_points(tiny_config("potentials=recompute"), WORKLOADS[:1], factors, drams)
+    assert [point.potentials for point in other[::2]] == ["recompute", "recompute", "store", "recompute"]
 
 
 def test_buffers_of_tensors_are_scaled_and_no_other_key() -> None:

@@ -39,7 +39,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BandwidthStudy:
     monkeypatch.setattr(captures, "cache_folder", lambda: tmp_path / "cache")
     path = tmp_path / "tiny.yaml"
     path.write_text(NETWORK)
-    return BandwidthStudy(str(path), dram="1GB/s", buffers="1", batch="16", workers=1)
+    return BandwidthStudy(str(path), dram="1GB/s", buffers="1", batch="16", potentials="store", workers=1)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def kill(phase, done, total):
     if done == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 if __name__ == "__main__":
-    asked = BandwidthStudy(sys.argv[1], dram=TWO_DRAMS, buffers="1,4", overrides=SHORT_OF_ROOM)
+    asked = BandwidthStudy(sys.argv[1], dram=TWO_DRAMS, buffers="1,4", potentials="store", overrides=SHORT_OF_ROOM)
     run_study(replace(asked, workers=int(sys.argv[3])), Path(sys.argv[2]), kill)
 """
 
@@ -248,6 +248,8 @@ def test_nothing_is_trained_for_a_study_that_cannot_be(network: BandwidthStudy, 
         ({"workers": 0}, "--workers: wrong value, got 0, allowed: a whole number >= 1"),
         ({"steps": 0}, "--steps: wrong value, got 0, allowed: a whole number >= 1"),
         ({"buffers": ""}, "--buffers: wrong value in the list, got ''"),
+        ({"potentials": "keep"}, "--potentials: wrong value in the list, got 'keep', allowed: store, recompute"),
+        ({"potentials": "store,store"}, "--potentials: is named twice, got 'store'"),
         ({"dram": ""}, "--dram: an empty entry in the list, got ''"),
         ({"target": "digits-cnv"}, "study bandwidth: unknown network or trace, got 'digits-cnv', allowed: cifar-cnn, "),
     ],

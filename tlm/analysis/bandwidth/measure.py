@@ -81,6 +81,7 @@ def _work(
     for entry in traffic:
         moved[entry["engine"], entry["layer"]] += entry["read_bytes"] + entry["written_bytes"]
     times = _times(result)
+    operations_of = result.operations | _element_operations(network, batch, result.placement.recomputed)
     return [
         {
             "engine": engine,
@@ -90,16 +91,17 @@ def _work(
             "dram_bytes": moved[engine, layer],
             "peak_operations_per_us": peaks[engine] * 1e6 / config.clock_period_ps,
         }
-        for (engine, layer), operations in (result.operations | _element_operations(network, batch)).items()
+        for (engine, layer), operations in operations_of.items()
     ]
 
 
-def _element_operations(network: Network, batch: int) -> dict[tuple[str, int], int]:
+def _element_operations(network: Network, batch: int, recomputed: frozenset[int]) -> dict[tuple[str, int], int]:
     """What the vector units do: a neuron or a gradient of one timestep, or a weight, is one operation."""
     found = {}
     for layer, shape in enumerate(network.layers):
         if layer < len(network.layers) - 1:
-            found["neuron", layer] = found["gradient", layer] = activation_bits(network, layer, batch)
+            found["gradient", layer] = activation_bits(network, layer, batch)
+            found["neuron", layer] = found["gradient", layer] * (2 if layer in recomputed else 1)
         found["optimiser", layer] = shape.weights_count
     return found
 

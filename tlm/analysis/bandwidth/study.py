@@ -23,6 +23,7 @@ from tlm.analysis.bandwidth.points import (
     config_of,
     make_points,
     parse_factors,
+    parse_potentials,
     parse_whole,
 )
 from tlm.analysis.bandwidth.study_file import write_study
@@ -51,6 +52,7 @@ class BandwidthStudy:
     target: str
     dram: str | None = None
     buffers: str | None = None
+    potentials: str | None = None
     timesteps: str | None = None
     batch: str | None = None
     config: str | None = None
@@ -117,6 +119,7 @@ def run_study(study: BandwidthStudy, out: Path, report: Report = lambda phase, d
 
 def _plan(study: BandwidthStudy) -> _Plan:
     factors = parse_factors(DEFAULT_FACTORS if study.buffers is None else study.buffers)
+    potentials = None if study.potentials is None else parse_potentials(study.potentials)
     check_whole("--steps", study.steps, 1)
     timesteps = None if study.timesteps is None else parse_whole(study.timesteps, "--timesteps")
     batches = None if study.batch is None else parse_whole(study.batch, "--batch")
@@ -139,7 +142,7 @@ def _plan(study: BandwidthStudy) -> _Plan:
         allowed = f"{', '.join(list_networks())}, a network file (.yaml) or a trace file"
         raise InputError("unknown network or trace", "study bandwidth", study.target, allowed)
     drams = parse_dram(study.dram, config)
-    return _Plan(config, make_points(config, tuple(workloads), factors, drams), trace, network)
+    return _Plan(config, make_points(config, tuple(workloads), factors, drams, potentials), trace, network)
 
 
 def _check_own(option: str, given: tuple[int, ...] | None, own: int) -> None:
@@ -221,6 +224,7 @@ def _row(point: Point, plan: _Plan, digests: dict[Workload, str], result: Measur
         "timesteps": point.workload.timesteps,
         "batch_images": point.workload.batch,
         "buffer_factor": float(point.buffer_factor),
+        "potentials": point.potentials,
         "dram": point.dram.label,
         "dram_family": point.dram.family,
         "dram_unlimited": point.dram.unlimited,

@@ -27,6 +27,7 @@ SCHEMA = pa.schema(
         ("timesteps", pa.int32()),
         ("batch_images", pa.int32()),
         ("buffer_factor", pa.float64()),
+        ("potentials", pa.string()),
         ("dram", pa.string()),
         ("dram_family", pa.string()),
         ("dram_unlimited", pa.bool_()),

@@ -1,4 +1,4 @@
-"""What a study says, curve by curve: one curve is one DRAM family at one buffer size, timesteps and batch."""
+"""What a study says, curve by curve: one curve is one DRAM family at one buffer size, way with potentials, timesteps and batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from tlm.analysis.bandwidth.knee import TOLERANCE, find_knee
 
 Row = dict[str, Any]
-CURVE_KEYS = ("timesteps", "batch_images", "buffer_factor", "dram_family")
+CURVE_KEYS = ("timesteps", "batch_images", "buffer_factor", "potentials", "dram_family")
+CurveKey = tuple[int, int, float, str, str]
 
 
 def summarise(rows: list[Row]) -> dict[str, Any]:
@@ -25,20 +26,20 @@ def failed(row: Row) -> bool:
     return bool(row.get("error"))
 
 
-def curve_keys(rows: list[Row]) -> list[tuple[int, int, float, str]]:
-    """(timesteps, batch, buffer factor, DRAM family) of every curve, in the order of the points."""
+def curve_keys(rows: list[Row]) -> list[CurveKey]:
+    """(timesteps, batch, buffer factor, potentials, DRAM family) of every curve, in the order of the points."""
     return list(dict.fromkeys(_key(row) for row in rows if not row["dram_unlimited"]))
 
 
-def curve_rows(rows: list[Row], key: tuple[int, int, float, str]) -> list[Row]:
+def curve_rows(rows: list[Row], key: CurveKey) -> list[Row]:
     """Return the points of a curve that could be simulated, by bandwidth."""
     found = [row for row in rows if _key(row) == key and not failed(row) and not row["dram_unlimited"]]
     return sorted(found, key=lambda row: int(row["dram_peak_bytes_per_us"]))
 
 
-def unlimited_row(rows: list[Row], key: tuple[int, int, float, str]) -> Row | None:
+def unlimited_row(rows: list[Row], key: CurveKey) -> Row | None:
     """Return the point without any bandwidth limit beside a curve, None where it could not be simulated."""
-    found = [row for row in rows if _key(row)[:3] == key[:3] and row["dram_unlimited"] and not failed(row)]
+    found = [row for row in rows if _key(row)[:4] == key[:4] and row["dram_unlimited"] and not failed(row)]
     return found[0] if found else None
 
 
@@ -47,7 +48,7 @@ def moved_bytes(row: Row) -> int:
     return int(row["dram_read_bytes"] + row["dram_written_bytes"])
 
 
-def summarise_curve(rows: list[Row], key: tuple[int, int, float, str]) -> dict[str, Any]:
+def summarise_curve(rows: list[Row], key: CurveKey) -> dict[str, Any]:
     """Return one curve: its points, the time without a limit, and its knee by both definitions."""
     points = curve_rows(rows, key)
     best = unlimited_row(rows, key)
@@ -73,7 +74,7 @@ def summarise_curve(rows: list[Row], key: tuple[int, int, float, str]) -> dict[s
     }
 
 
-def shown_curve(rows: list[Row]) -> tuple[int, int, float, str]:
+def shown_curve(rows: list[Row]) -> CurveKey:
     """Return the curve that single pictures are drawn of: the first, at the buffers' own size if that was simulated."""
     return min((key for key in curve_keys(rows) if curve_rows(rows, key)), key=lambda key: abs(key[2] - 1))
 
@@ -86,6 +87,14 @@ def shown_row(rows: list[Row]) -> Row:
     return next((row for row in points if row["dram_peak_bytes_per_us"] == knee), points[-1])
 
 
+def potentials_pair(rows: list[Row]) -> tuple[CurveKey, CurveKey] | None:
+    """Return the curves that store and that recompute potentials, alike in all else: the pair nearest to buffers x1."""
+    keys = [key for key in curve_keys(rows) if curve_rows(rows, key)]
+    pairs = [(key, (*key[:3], "recompute", key[4])) for key in keys if key[3] == "store"]
+    found = [pair for pair in pairs if pair[1] in keys]
+    return min(found, key=lambda pair: abs(pair[0][2] - 1)) if found else None
+
+
 def _dram_wait_shares(row: Row) -> dict[str, float]:
     """Return the share of the step in which each engine waited for DRAM."""
     shares = {entry["engine"]: 0.0 for entry in row["engines"]}
@@ -95,5 +104,5 @@ def _dram_wait_shares(row: Row) -> dict[str, float]:
     return shares
 
 
-def _key(row: Row) -> tuple[int, int, float, str]:
-    return row["timesteps"], row["batch_images"], row["buffer_factor"], row["dram_family"]
+def _key(row: Row) -> CurveKey:
+    return row["timesteps"], row["batch_images"], row["buffer_factor"], row["potentials"], row["dram_family"]

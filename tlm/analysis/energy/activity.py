@@ -6,7 +6,7 @@ vector operations and rows of weights follow from the same jobs and the same cou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,9 @@ class Activity:
     backward_elements: int
     """Non-zero gradients that met a work item; each takes a row of weights."""
     neurons: int
-    """Updates of a neuron in one timestep; the gradient unit makes as many gradients."""
+    """Updates of a neuron in one timestep, those that are recomputed twice."""
+    gradients: int
+    """Gradients of a neuron in one timestep."""
     weights: int
     """Weights that the optimiser updates."""
     scaled_sums: int
@@ -55,14 +57,19 @@ def step_activity(trace: Trace, config: Config, result: SimulationResult, counts
     """Return what happened in `result`, the simulation of `trace` on `config`."""
     counts = counts or StepCounts(trace)
     batches = micro_batches(trace.batch, config.arithmetic.micro_batch)
-    forward = [plan for _, plan in _plans(trace, config, batches, update=False)]
+    recomputed = result.placement.recomputed
+    forward = []
+    for layer, plan in _plans(trace, config, batches, update=False):
+        forward += [plan] * (2 if layer in recomputed else 1)
+    hidden = range(len(trace.network.layers) - 1)
     update = list(_plans(trace, config, batches, update=True))
     return Activity(
         forward=_lut_activity(forward, "forward", config, result),
         weight_update=_lut_activity([plan for _, plan in update], "weight_update", config, result),
         backward_macs=result.work["backward_macs"],
         backward_elements=_backward_elements(trace, config, batches, counts),
-        neurons=_neurons(trace),
+        neurons=_neurons(trace, hidden) + _neurons(trace, recomputed),
+        gradients=_neurons(trace, hidden),
         weights=sum(layer.weights_count for layer in trace.network.layers),
         scaled_sums=sum(_sums(plan) for layer, plan in update if is_direct(trace.network, layer)),
         transposed_bits=sum(_transposed_bits(plan, config) for _, plan in update),
@@ -100,8 +107,9 @@ def _transposed_bits(plan: LutPlan, config: Config) -> int:
     return sum(len(job.tiles) * job.position_count for job in plan.jobs) * bits_per_position
 
 
-def _neurons(trace: Trace) -> int:
-    per_sample = sum(layer.out_positions * layer.out_channels for layer in trace.network.layers[:-1])
+def _neurons(trace: Trace, layers: Iterable[int]) -> int:
+    shapes = [trace.network.layers[layer] for layer in layers]
+    per_sample = sum(layer.out_positions * layer.out_channels for layer in shapes)
     return trace.timesteps * trace.batch * per_sample
 
 

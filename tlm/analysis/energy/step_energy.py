@@ -126,7 +126,7 @@ def _backward_lines(did: Activity, config: Config, unit: UnitEnergy) -> Iterator
 def _vector_lines(did: Activity, config: Config, unit: UnitEnergy) -> Iterator[EnergyLine]:
     group = area_model.VECTOR
     yield EnergyLine(group, "neurons", did.neurons, "neuron and timestep", unit.neuron(config))
-    yield EnergyLine(group, "gradients", did.neurons, "neuron and timestep", unit.gradient(config))
+    yield EnergyLine(group, "gradients", did.gradients, "neuron and timestep", unit.gradient(config))
     yield EnergyLine(group, "weights", did.weights, "weight", unit.optimise(config))
     yield EnergyLine(group, "sums over bytes", did.scaled_sums, "sum", unit.scale_sum(config))
     # a bit passes two registers

@@ -15,7 +15,7 @@ from tlm.cosim.locked.unit import ClockedUnit, Payload, payloads_of
 from tlm.cosim.stalls import Stalls
 from tlm.cosim.units.backward_unit import HARDWARE, Backward
 from tlm.engines.backward_law import UnitClock
-from tlm.engines.context import Stream
+from tlm.engines.streams import Stream
 from tlm.kernel.account import State
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Steps

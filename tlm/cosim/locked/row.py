@@ -19,8 +19,8 @@ from rtl_models.units import Stimulus
 from tlm.cosim.cases import Difference
 from tlm.cosim.engine import Patterns
 from tlm.cosim.locked.unit import ClockedUnit, payloads_of
-from tlm.engines.context import Stream
 from tlm.engines.lut_row_law import LutRowTiming
+from tlm.engines.streams import Stream
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.time import Clock

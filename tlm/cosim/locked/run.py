@@ -20,7 +20,7 @@ from tlm.cosim.stalls import Stalls
 from tlm.cosim.under_test import UnderTest
 from tlm.cosim.units.backward_unit import HARDWARE, Backward
 from tlm.cosim.units.lut_row import Forward, LutEngine, WeightUpdate, row_timing
-from tlm.engines.context import Stream
+from tlm.engines.streams import Stream
 from tlm.kernel.module import Module
 from tlm.kernel.time import Clock
 from tlm.schedule.lut_jobs import LutJob

@@ -14,7 +14,7 @@ from tlm.analysis.bandwidth.summary import Row, failed
 
 def buffers_figure(rows: list[Row], shown: Row) -> Figure:
     """One bar for each buffer size, by stream, and the step's time, all on the DRAM of the point shown."""
-    same = ("timesteps", "batch_images", "dram")
+    same = ("timesteps", "batch_images", "potentials", "dram")
     column = sorted(
         (row for row in rows if all(row[key] == shown[key] for key in same)),
         key=lambda row: float(row["buffer_factor"]),

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tlm.analysis.bandwidth.plots.style import BLOCKED, BUSY, STARVED, bare
-from tlm.analysis.bandwidth.summary import Row, curve_rows
+from tlm.analysis.bandwidth.summary import CurveKey, Row, curve_rows
 
 ENGINES = ("forward", "backward", "weight_update", "neuron", "gradient", "optimiser")
 KINDS = {
@@ -17,7 +17,7 @@ KINDS = {
 }
 
 
-def stalls_figure(rows: list[Row], curve: tuple[int, int, float, str]) -> Figure:
+def stalls_figure(rows: list[Row], curve: CurveKey) -> Figure:
     """One panel an engine: shares of the step against bandwidth, adding up to the whole."""
     points = curve_rows(rows, curve)
     figure = Figure(figsize=(13, 7.6), layout="constrained")

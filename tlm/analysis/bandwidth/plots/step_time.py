@@ -7,25 +7,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tlm.analysis.bandwidth.plots.style import COLOURS, GREY, bandwidth_axis, bare, log_ticks
-from tlm.analysis.bandwidth.summary import Row, curve_keys, curve_rows, summarise_curve, unlimited_row
+from tlm.analysis.bandwidth.summary import CurveKey, Row, curve_keys, curve_rows, summarise_curve, unlimited_row
 
 MOST_PANELS = 6
+MARKERS = {"store": "o", "recompute": "x"}
 _DASHES = ["-", "--", ":", "-."]
 _COLUMNS = 3
 
 
 def step_time_figure(rows: list[Row]) -> Figure:
-    """One panel for each timesteps and batch; a colour for each buffer size, a dash for each DRAM family."""
+    """One panel for each timesteps and batch; a colour for each buffer size, a dash for each DRAM family; crosses where potentials are recomputed."""
     keys = [key for key in curve_keys(rows) if curve_rows(rows, key)]
     workloads = list(dict.fromkeys(key[:2] for key in keys))[:MOST_PANELS]
-    factors, families = sorted({key[2] for key in keys}), list(dict.fromkeys(key[3] for key in keys))
+    factors, families = sorted({key[2] for key in keys}), list(dict.fromkeys(key[4] for key in keys))
     columns = min(_COLUMNS, len(workloads))
     lines = -(-len(workloads) // columns)
     figure = Figure(figsize=(max(8.5, 5 * columns), 5.2 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, workload in zip(panels, workloads, strict=False):
         for key in (key for key in keys if key[:2] == workload):
-            style = (COLOURS[factors.index(key[2]) % len(COLOURS)], _DASHES[families.index(key[3]) % len(_DASHES)])
+            style = (COLOURS[factors.index(key[2]) % len(COLOURS)], _DASHES[families.index(key[4]) % len(_DASHES)])
             _curve(panel, rows, key, style, width=1.5 + 5.0 * (1 - (factors.index(key[2]) + 1) / len(factors)))
         _finish(panel, rows, [key for key in keys if key[:2] == workload])
         panel.set_title(f"T {workload[0]}, batch {workload[1]}", fontsize=10)
@@ -34,6 +35,8 @@ def step_time_figure(rows: list[Row]) -> Figure:
     figure.suptitle(f"Step time against DRAM bandwidth: {rows[0]['network']}", parse_math=False)
     handles = [Line2D([], [], color=COLOURS[i % len(COLOURS)], label=f"buffers x{f:g}") for i, f in enumerate(factors)]
     handles += [Line2D([], [], color=GREY, ls=_DASHES[i % len(_DASHES)], label=f) for i, f in enumerate(families)]
+    if any(key[3] == "recompute" for key in keys):
+        handles.append(Line2D([], [], color=GREY, marker=MARKERS["recompute"], ls="", label="potentials recomputed"))
     handles.append(
         Line2D([], [], color=GREY, marker="o", ls="", mfc="white", ms=10, label="knee: within 5 % of unlimited")
     )
@@ -42,7 +45,7 @@ def step_time_figure(rows: list[Row]) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, rows: list[Row], key: tuple[int, int, float, str], style: tuple[str, str], width: float) -> None:
+def _curve(axes: Axes, rows: list[Row], key: CurveKey, style: tuple[str, str], width: float) -> None:
     """One curve and its knee; curves that coincide show as rings of colour, the smallest buffers outside."""
     points = curve_rows(rows, key)
     gb_per_s = [row["dram_peak_bytes_per_us"] / 1e3 for row in points]
@@ -51,7 +54,7 @@ def _curve(axes: Axes, rows: list[Row], key: tuple[int, int, float, str], style:
         [row["step_ps"] / 1e6 for row in points],
         color=style[0],
         linestyle=style[1],
-        marker="o",
+        marker=MARKERS[key[3]],
         markersize=width + 2,
         linewidth=width,
     )
@@ -62,7 +65,7 @@ def _curve(axes: Axes, rows: list[Row], key: tuple[int, int, float, str], style:
             axes.plot(*at, marker="o", markersize=13 + width, mfc="none", mec=style[0], mew=1.6)
 
 
-def _finish(axes: Axes, rows: list[Row], keys: list[tuple[int, int, float, str]]) -> None:
+def _finish(axes: Axes, rows: list[Row], keys: list[CurveKey]) -> None:
     """Draw the two limits of the last curve (largest buffers), and set the axes."""
     points = [row for key in keys for row in curve_rows(rows, key)]
     gb_per_s = [row["dram_peak_bytes_per_us"] / 1e3 for row in points]
