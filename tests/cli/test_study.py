@@ -58,11 +58,11 @@ def test_table_knee_failures_and_files(tmp_path: Path, trace: str, capsys: pytes
 
 def test_potentials_stored_and_recomputed(tmp_path: Path, trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    options = [*OPTIONS, "--potentials", "store,recompute", "--buffers", "4", "--dram", "1GB/s,16GB/s"]
+    options = [*OPTIONS, "--potentials", "store,recompute", "--buffers", "8", "--dram", "1GB/s,16GB/s"]
     assert main([*STUDY, trace, "--out", str(out), *options]) == 0
     shown = capsys.readouterr().out
-    assert "T 9, batch 5, buffers x4\n" in shown
-    assert "T 9, batch 5, buffers x4, potentials recomputed" in shown
+    assert "T 9, batch 5, buffers x8\n" in shown
+    assert "T 9, batch 5, buffers x8, potentials recomputed" in shown
     assert "potentials.png" in shown
     assert (out / "potentials.png").exists()
 

@@ -33,7 +33,7 @@ def study() -> None:
 @click.option(
     "--potentials",
     metavar="LIST",
-    help="What becomes of potentials: store, recompute.  [default: the configured one; both for the buffers nearest x1]",
+    help="What becomes of potentials: store, recompute.  [default: the configured one; both for buffers near x1]",
 )
 @click.option("--timesteps", metavar="LIST", help="Timesteps to train with.  [default: the network's]")
 @click.option("--batch", metavar="LIST", help="Images a step.  [default: 32]")

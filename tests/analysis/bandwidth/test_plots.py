@@ -55,16 +55,16 @@ def test_pictures_show_what_they_are_of(result: StudyResult) -> None:
 
 def test_storing_and_recomputing_have_a_picture_where_both_were_simulated(trace_path: Path, tmp_path: Path) -> None:
     """By default both are simulated with the buffers nearest to x1."""
-    asked = BandwidthStudy(str(trace_path), dram="1GB/s,64GB/s", buffers="4,8", overrides=SHORT_OF_ROOM, workers=1)
+    asked = BandwidthStudy(str(trace_path), dram="1GB/s,64GB/s", buffers="8,16", overrides=SHORT_OF_ROOM, workers=1)
     both = run_study(asked, tmp_path / "study")
     assert [(row["buffer_factor"], row["potentials"]) for row in both.rows[::3]] == [
-        (4.0, "store"),
-        (4.0, "recompute"),
         (8.0, "store"),
+        (8.0, "recompute"),
+        (16.0, "store"),
     ]
     pair = potentials_pair(both.rows)
     assert pair is not None
-    assert (pair[0][2:4], pair[1][2:4]) == ((4.0, "store"), (4.0, "recompute"))
+    assert (pair[0][2:4], pair[1][2:4]) == ((8.0, "store"), (8.0, "recompute"))
     shown = texts(potentials_figure(both.rows, pair))
     assert {"stored", "recomputed", "optimiser state", "recomputed, unlimited bandwidth"} <= shown
     assert "potentials recomputed" in texts(step_time_figure(both.rows))

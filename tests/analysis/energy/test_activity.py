@@ -129,7 +129,7 @@ def test_vector_operations(step: Step) -> None:
     _, _, activity = run(step)
     layers = make_trace(*step).network.layers
     outputs = [layer.out_height * layer.out_width * layer.out_channels for layer in layers]
-    assert activity.neurons == step[2] * BATCH * sum(outputs[:-1])
+    assert activity.neurons == activity.gradients == step[2] * BATCH * sum(outputs[:-1])
     elements = [layer.kernel_height * layer.kernel_width * layer.in_channels for layer in layers]
     assert activity.weights == sum(c.out_channels * e for c, e in zip(layers, elements, strict=True))
 
@@ -212,6 +212,21 @@ def test_another_number_of_jobs_builds_more_tables_and_looks_up_as_often() -> No
     _, _, many = run(("spikes", "conv", 3), "forward_engine={arrays: 2, rows: 2, accumulator_depth: 16}")
     assert many.forward.tables > one.forward.tables
     assert many.forward.look_ups == one.forward.look_ups
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_recomputed_layers_count_twice(step: Step) -> None:
+    """All hidden layers are made again: their tables, look-ups and neurons, but no gradients."""
+    _, stored_result, stored = run(step)
+    _, result, again = run(step, "potentials=recompute")
+    layers = make_trace(*step).network.layers
+    assert (again.neurons, again.gradients) == (2 * stored.neurons, stored.gradients)
+    last = layers[-1].out_channels * forward_tiles(step, len(layers) - 1, layers[-1]) * LANES
+    assert again.forward.tables == 2 * stored.forward.tables - 3 * last
+    assert again.forward.look_ups == 2 * stored.forward.look_ups - last * step[2] * BATCH
+    assert again.forward.look_ups == result.work["forward_look_ups"] > stored_result.work["forward_look_ups"]
+    assert again.weight_update == stored.weight_update
+    assert again.backward_macs == stored.backward_macs
 
 
 def test_skipped_tiles_are_not_counted() -> None:

@@ -1,4 +1,4 @@
-"""What a study says, curve by curve: one curve is one DRAM family at one buffer size, way with potentials, timesteps and batch."""
+"""What a study says, curve by curve: one DRAM family at one buffer size, timesteps, batch, and way with potentials."""
 
 from __future__ import annotations
 

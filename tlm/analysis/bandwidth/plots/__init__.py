@@ -22,8 +22,8 @@ from workloads.atomic import replacing
 def write_plots(folder: Path, rows: list[Row], layers: list[str]) -> list[Path]:
     """Write all plots of a study into `folder` and return their paths; `layers` are the layers' names.
 
-    Roofline, traffic and occupancy are those of one point, the one at the knee (`summary.shown_row`). Storing and recomputing potentials are
-    compared where both were simulated.
+    Roofline, traffic and occupancy are those of one point, the one at the knee (`summary.shown_row`). Storing and
+    recomputing potentials are compared where both were simulated.
     """
     curve, row = shown_curve(rows), shown_row(rows)
     figures = {

@@ -78,7 +78,8 @@ def _totals(axes: Axes, heights: list[float]) -> None:
     """Write the total above each bar."""
     top = max(heights) or 1.0
     for place, height in enumerate(heights):
-        axes.text(place, height + top * 0.01, f"{height:,.3g}", ha="center", va="bottom", fontsize=9)
+        text = f"{height:,.3g}" if height < 1000 else f"{height:,.0f}"
+        axes.text(place, height + top * 0.01, text, ha="center", va="bottom", fontsize=9)
     axes.set_ylim(0, top * 1.1)
 
 

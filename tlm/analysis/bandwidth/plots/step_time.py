@@ -16,7 +16,10 @@ _COLUMNS = 3
 
 
 def step_time_figure(rows: list[Row]) -> Figure:
-    """One panel for each timesteps and batch; a colour for each buffer size, a dash for each DRAM family; crosses where potentials are recomputed."""
+    """One panel for each timesteps and batch; a colour for each buffer size, a dash for each DRAM family.
+
+    Crosses mark points whose potentials are recomputed.
+    """
     keys = [key for key in curve_keys(rows) if curve_rows(rows, key)]
     workloads = list(dict.fromkeys(key[:2] for key in keys))[:MOST_PANELS]
     factors, families = sorted({key[2] for key in keys}), list(dict.fromkeys(key[4] for key in keys))
