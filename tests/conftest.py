@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Before anything imports matplotlib: tests draw into files only.
 os.environ["MPLBACKEND"] = "Agg"
@@ -12,3 +13,6 @@ from hypothesis import settings
 # The same examples on every machine and run; no deadline, because a first call may compile a kernel.
 settings.register_profile("reproducible", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("reproducible")
+
+# A run started in the background of a script ignores Ctrl-C, and so would every process under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
