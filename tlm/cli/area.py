@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.console import output_console
 
 if TYPE_CHECKING:
     from tlm.analysis.area.chip_area import ChipArea
@@ -43,7 +43,7 @@ def area(config: str, overrides: tuple[str, ...], budget: float | None, as_json:
     if as_json:
         click.echo(json.dumps(described, indent=2, allow_nan=False))
         return
-    console = Console(highlight=False)
+    console = output_console(markup=True)
     console.print(_table(found))
     ratios = described["v100"]
     console.print(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import click
-from rich.console import Console
+
+from tlm.cli.console import output_console
 
 CONFIG_HELP = "Preset (h2learn list presets) or YAML file."
 SET_HELP = "Override one key, e.g. --set dram.channels=4; may be given often."
@@ -52,4 +53,4 @@ def placement(network: str, config_name: str, overrides: tuple[str, ...], batch:
     if as_json:
         click.echo(json.dumps(data, indent=2))
     else:
-        print_placement(data, Console())
+        print_placement(data, output_console(markup=True))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rtl_models.errors import InputError
+from tlm.cli.console import output_console
 from tlm.cli.cosim_lockstep import run_lockstep
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 RESULT_FILE = "cosim.json"
 NUMBERS = ("streams (stalled)", "tiles", "results", "in trace", "wrong bits", "law cycles", "measured", "difference")
-WIDTH_WITHOUT_TERMINAL = 150
 
 
 @click.command("cosim")
@@ -141,9 +141,7 @@ def _verilog_files(settings: tuple[str, ...]) -> dict[str, Path]:
 
 def print_result(result: CosimResult) -> None:
     """Print a result for a person: a table by engine and layer, the verdict per unit, and the failing tile."""
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL).print(_table(result))
+    output_console(markup=True).print(_table(result))
     for note in result.notes:
         click.echo(f"note: {note}")
     for unit in result.units:

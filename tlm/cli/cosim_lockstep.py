@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from tlm.cli.console import output_console
+
 if TYPE_CHECKING:
     from tlm.cosim import LockstepResult
 
 RESULT_FILE = "lockstep.json"
-WIDTH_WITHOUT_TERMINAL = 150
 
 
 def run_lockstep(
@@ -51,7 +51,6 @@ def run_lockstep(
 
 def print_lockstep(result: LockstepResult) -> None:
     """Print a result for a person: a table by unit, both times, and the first difference."""
-    from rich.console import Console
     from rich.table import Table
 
     title = f"Lock-step of {result.network}, configuration {result.config}, window {result.window_tiles:,} tiles"
@@ -62,7 +61,7 @@ def print_lockstep(result: LockstepResult) -> None:
     for part in result.parts:
         numbers = (part.tiles, part.results, part.wrong_results, part.cycles_run)
         table.add_row(part.unit, *(f"{number:,}" for number in numbers))
-    Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL).print(table)
+    output_console(markup=True).print(table)
     click.echo(f"time of the step: {result.time_ps:,} ps, without hardware {result.unlocked_time_ps:,} ps")
     click.echo(f"wall time: {result.seconds:.1f} s")
     if result.failure is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from tlm.cli.console import output_console
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 # The libraries behind the table and the log are imported where they are used, so that help answers at once.
 
 COUNTS = ("row_hits", "row_misses", "row_conflicts", "forwarded_reads", "coalesced_writes")
-WIDTH_WITHOUT_TERMINAL = 150
 LATENCIES = ("mean", "p50", "p99", "min", "max")
 
 
@@ -48,7 +48,6 @@ def described(result: ReplayResult) -> dict[str, Any]:
 
 def print_result(answer: dict[str, Any]) -> None:
     """Print what `described` returned, and the setting, as a table."""
-    from rich.console import Console
     from rich.table import Table
 
     channels = f"{answer['channels']} channel" + ("s" if answer["channels"] > 1 else "")
@@ -58,7 +57,7 @@ def print_result(answer: dict[str, Any]) -> None:
     table.add_column(overflow="fold")
     for name, text in _lines(answer):
         table.add_row(name, text)
-    Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False, markup=False).print(table)
+    output_console().print(table)
 
 
 def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.console import output_console
 
 if TYPE_CHECKING:
     from tlm.analysis.energy.step_energy import StepEnergy
@@ -41,7 +41,7 @@ def energy(trace: Path, config: str | None, overrides: tuple[str, ...], as_json:
     if as_json:
         click.echo(json.dumps(describe_energy(found), indent=2, allow_nan=False))
         return
-    console = Console(highlight=False)
+    console = output_console(markup=True)
     console.print(_table(found))
     console.print(
         f"{chosen.name} at 28 nm: {_spread(found.energy_pj, PJ_PER_UJ)} uJ a step of {batch} images "

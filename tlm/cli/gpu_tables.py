@@ -12,13 +12,14 @@ from tlm.analysis.gpu.measured import StepError
 from tlm.analysis.gpu.model import Estimate
 from tlm.analysis.gpu.public import Comparison
 from tlm.analysis.technology.range import Range
+from tlm.cli.console import output_console
 
 GIB = 2**30
 
 
 def print_estimate(result: Estimate, console: Console | None = None) -> None:
     """Print one training step: by kind of kernel, then in all."""
-    console = console or Console(highlight=False)
+    console = console or output_console(markup=True)
     network = result.network
     console.print(
         f"[bold]{escape(network.name)}[/] on [bold]{escape(result.device.name)}[/], {result.precision}: batch "
@@ -66,12 +67,12 @@ def print_errors(errors: Sequence[StepError], console: Console | None = None) ->
         times = (f"{measured.median_s * 1e3:,.2f}", f"{result.time_s.nominal * 1e3:,.2f}", f"{error.time_error:+.0%}")
         memory = (f"{measured.peak_memory_bytes / GIB:,.2f}", f"{result.memory_bytes.low / GIB:,.2f}")
         table.add_row(f"{measured.network.name} ({measured.network.neuron})", str(measured.batch), *times, *memory)
-    (console or Console(highlight=False)).print(table)
+    (console or output_console(markup=True)).print(table)
 
 
 def print_comparisons(comparisons: Sequence[Comparison], console: Console | None = None) -> None:
     """Print the model against public measurements."""
-    console = console or Console(highlight=False)
+    console = console or output_console(markup=True)
     table = Table(title="The model against public measurements, seconds", title_justify="left", pad_edge=False)
     for name in ("report", "measured", "low", "nominal", "high", "error", "in range"):
         table.add_column(name, justify="left" if name in ("report", "in range") else "right", no_wrap=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.console import output_console
 from tlm.cli.errors import COMPARISON_FAILED
 
 
@@ -79,7 +80,7 @@ def run(
     else:
         from tlm.report.summary import print_summary
 
-        print_summary(content, Console(highlight=False))
+        print_summary(content, output_console(markup=True))
         click.echo(f"results: {out}/result.json, timeline.json (open in Perfetto), *.png")
     if content["cosim"] and not content["cosim"]["passed"]:
         ctx.exit(COMPARISON_FAILED)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.console import output_console
 
 if TYPE_CHECKING:
     from tlm.analysis.bandwidth.study import StudyResult
@@ -76,7 +76,7 @@ def bandwidth(target: str, out: Path, as_json: bool, **options: Any) -> None:
 
 
 def _print(result: StudyResult, summary: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     if result.taken_over:
         click.echo(f"{result.taken_over} of {len(result.rows)} points are taken over from an earlier study")
     for curve in summary["curves"]:

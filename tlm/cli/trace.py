@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from tlm.cli.console import output_console
 
 if TYPE_CHECKING:
     from workloads.trace_file import Trace
@@ -92,7 +93,7 @@ def _finite(value: float) -> float | None:
 
 
 def _print(description: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     for name, value in _facts(description).items():
         click.echo(f"{name:<11} {value}")
     console.print(_sparsity(description["layers"]))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from tlm.cli.console import output_console
 
 if TYPE_CHECKING:
     from workloads.verify_bptt import Deviation, FileVerdict, LayerVerdict, ModeVerdict
@@ -53,7 +54,7 @@ def _finite(value: Any) -> Any:
 
 
 def _print(verdicts: list[FileVerdict]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     for verdict in verdicts:
         for mode in verdict.modes:
             console.print(_table(verdict, mode))

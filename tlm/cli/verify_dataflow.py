@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from rtl_models.errors import InputError
+from tlm.cli.console import output_console
 from tlm.kernel.dataflow import (
     MOMENTS,
     Difference,
@@ -213,7 +213,7 @@ def dataflow(ctx: click.Context, files: tuple[Path, ...]) -> None:
     FILE holds graphs of nodes over bounded FIFOs and the time of every item. Exit code 1 on any difference.
     """
     cases = [case for file in files for case in read_cases(file)]
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     verdicts = [verify(case) for case in cases]
     print_report(verdicts, console.print)
     if not all(verdict.good for verdict in verdicts):

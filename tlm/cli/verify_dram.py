@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from tlm.cli.console import output_console
 
 if TYPE_CHECKING:
     from tlm.memory.verify import RowVerdict
 
 HEADINGS = ("standard", "configuration", "trace", "cycles here", "cycles there", "difference", "allowed", "verdict")
-WIDTH_WITHOUT_TERMINAL = 150
 TEXTS = ("standard", "configuration", "trace", "verdict")
 
 
@@ -64,7 +63,7 @@ def describe(verdict: RowVerdict) -> dict[str, Any]:
 
 
 def _print(verdicts: Sequence[RowVerdict]) -> None:
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False, markup=False)
+    console = output_console()
     table = Table(title="cycles of DRAM request traces, here against the reference simulator")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in TEXTS else "right", overflow="fold")
