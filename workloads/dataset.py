@@ -61,7 +61,8 @@ class Augmentation(Protocol):
 class Dataset:
     """A data set called `name`, of `training` images to train on and `held_out` images, [H, W, C] each being `shape`.
 
-    Bytes reach up to `largest_byte`. `load` reads the images; everything else is known without them.
+    Bytes reach up to `largest_byte`. `load` reads the images; everything else is known without them. `description` is a
+    sentence for traces and reports.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Dataset:
     held_out: int
     load: Callable[[], Split]
     augmentation: Augmentation
+    description: str = ""
 
     @property
     def accepted_input(self) -> str:

@@ -49,7 +49,8 @@ class Shift:
         return moved
 
 
-DIGITS = Dataset("digits", (HEIGHT, WIDTH, 1), CLASSES, 16, TRAINING, HELD_OUT, load_digits_split, Shift())
+DESCRIPTION = "handwritten digits of 8 x 8 pixels, shifted by up to one pixel"
+DIGITS = Dataset("digits", (HEIGHT, WIDTH, 1), CLASSES, 16, TRAINING, HELD_OUT, load_digits_split, Shift(), DESCRIPTION)
 
 
 def _read_digits() -> Samples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -77,6 +77,7 @@ class MachineLearner:
         if capture:
             run = (number, settings.seed, settings.dataset.name)
             record = training_step(network, arithmetic, state, inputs, labels, optimiser, *run)
+            record = replace(record, training=settings.training_run)
             counts = [(layer.nonfinite, layer.subnormal) for layer in record.layers]
             after, loss, logits, skipped = state_after(record, state), record.loss, record.logits, record.skipped
         else:

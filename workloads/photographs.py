@@ -52,7 +52,10 @@ class Mirror:
         return np.where(draws[:, np.newaxis, np.newaxis, np.newaxis] == 1, images[:, :, ::-1], images)
 
 
-PHOTOGRAPHS = Dataset("photographs", (SIDE, SIDE, 3), CLASSES, 255, TRAINING, HELD_OUT, load_photograph_crops, Mirror())
+DESCRIPTION = "crops of two photographs, mirrored at random; the label is the cell of a grid that a crop comes from"
+PHOTOGRAPHS = Dataset(
+    "photographs", (SIDE, SIDE, 3), CLASSES, 255, TRAINING, HELD_OUT, load_photograph_crops, Mirror(), DESCRIPTION
+)
 
 
 def _crops(photographs: list[NDArray[np.uint8]], down: range | list[int], across: range) -> Samples:

@@ -41,6 +41,40 @@ class OptimiserConstants:
 
 
 @dataclass(frozen=True)
+class TrainingRun:
+    """The training run that a captured step belongs to: without it, sparsity belongs to nothing that can be named.
+
+    `batch` is what every step was trained with; the captured step may hold the first images of its batch alone. `data`
+    says in a sentence what the data set is.
+    """
+
+    steps: int  # of the whole run
+    batch: int
+    training_images: int  # of the data set: one epoch
+    learning_rate: float  # at the start of its fall along a cosine over the run
+    data: str = ""
+
+    @property
+    def epochs(self) -> float:
+        """Epochs' worth of images that the whole run was trained with."""
+        return self.steps * self.batch / self.training_images
+
+    @property
+    def brief(self) -> bool:
+        """Whether the run saw less than one epoch's worth: every figure from it is to say so."""
+        return self.steps * self.batch < self.training_images
+
+    def epochs_before(self, step: int) -> float:
+        """Epochs' worth of images seen before step `step` (from 1)."""
+        return (step - 1) * self.batch / self.training_images
+
+    def words(self, step: int) -> str:
+        """Where step `step` stands in the run, in words."""
+        told = f"step {step} of {self.steps}, batch {self.batch}, {self.epochs:.2g} epochs in all"
+        return f"{told}, briefly trained" if self.brief else told
+
+
+@dataclass(frozen=True)
 class LayerRecord:
     """One layer's tensors of one training step. Floats are binary32 arrays of numbers exact in their stored format.
 
@@ -84,3 +118,4 @@ class StepRecord:
     loss: float
     skipped: bool
     layers: tuple[LayerRecord, ...]
+    training: TrainingRun | None = None  # None for a step that belongs to no run

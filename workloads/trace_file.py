@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from rtl_models.errors import InputError
 from rtl_models.formats import format_by_name
 from workloads.network import NeuronConstants, parse_network
-from workloads.record import Arithmetic, Flags, Floats, LayerRecord, OptimiserConstants, StepRecord
+from workloads.record import Arithmetic, Flags, Floats, LayerRecord, OptimiserConstants, StepRecord, TrainingRun
 from workloads.sealed_file import open_sealed, write_sealed
 from workloads.trace_schema import TRACE, Array, TensorSpec, layer_tensors, step_tensors
 from workloads.trace_statistics import LayerSparsity, layer_sparsity
 
 ALL = slice(None)
 _CONSTANTS = ("alpha", "beta", "threshold", "low", "high")
+_TRAINING = "training"
 
 
 def write_trace(record: StepRecord, path: str | Path) -> str:
@@ -71,6 +72,8 @@ class Trace:
         self.loss = float(attributes["loss"])
         self.skipped = bool(attributes["skipped"])
         self.batch = int(attributes["batch"])
+        self.training = _read_training(file[_TRAINING].attrs) if _TRAINING in file else None
+        """The training run that the step belongs to; None where the file says nothing of one."""
         self.timesteps = self.network.timesteps
         self.versions = {name: str(attributes[f"{name}_version"]) for name in ("h2learn", "numpy")}
         """Versions of the programs that wrote the file."""
@@ -186,6 +189,7 @@ class Trace:
             loss=self.loss,
             skipped=self.skipped,
             layers=tuple(layers),
+            training=self.training,
         )
 
     def _index(self, layer: int) -> int:
@@ -263,6 +267,8 @@ def _fill(file: h5py.File, record: StepRecord) -> None:
             "dynamic_scale": np.bool_(optimiser.dynamic_scale),
         }
     )
+    if record.training is not None:
+        _write_training(file.create_group(_TRAINING).attrs, record.training)
     constants = record.network.constants
     file.create_group("constants").attrs.update({name: getattr(constants, name) for name in _CONSTANTS})
     for name, spec in step_tensors(record.network, batch).items():
@@ -291,6 +297,23 @@ def _read_arithmetic(attributes: h5py.AttributeManager) -> Arithmetic:
         k=int(attributes["k"]),
         lanes=int(attributes["lanes"]),
         micro_batch=int(attributes["micro_batch"]),
+    )
+
+
+def _write_training(attributes: h5py.AttributeManager, training: TrainingRun) -> None:
+    for name in ("steps", "batch", "training_images"):
+        attributes[name] = np.int64(getattr(training, name))
+    attributes["learning_rate"] = np.float64(training.learning_rate)
+    attributes["data"] = training.data
+
+
+def _read_training(attributes: h5py.AttributeManager) -> TrainingRun:
+    return TrainingRun(
+        steps=int(attributes["steps"]),
+        batch=int(attributes["batch"]),
+        training_images=int(attributes["training_images"]),
+        learning_rate=float(attributes["learning_rate"]),
+        data=str(attributes["data"]),
     )
 
 

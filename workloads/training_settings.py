@@ -13,7 +13,7 @@ from rtl_models.formats import BINARY32
 from workloads.dataset import Dataset
 from workloads.datasets import choose_dataset
 from workloads.network import Network
-from workloads.record import Arithmetic, OptimiserConstants
+from workloads.record import Arithmetic, OptimiserConstants, TrainingRun
 
 MACHINE = "machine"
 FLOAT32 = "float32"
@@ -28,8 +28,11 @@ _LARGEST_SCALE = 126  # 2^q and 2^-q are normal binary32 numbers
 class TrainingSettings:
     """A run of `steps` steps: SGD with momentum, the learning rate falling along a cosine over all steps.
 
-    `capture` is the step (from 1) whose record becomes the trace. `learner` is ``machine`` (the machine's arithmetic,
-    bit-exact) or ``float32`` (the baseline, which knows no `arithmetic`). The loss scale is 2^`scale_log2`.
+    `capture` is the step (from 1) whose record becomes the trace, with the first `capture_batch` images of its batch
+    (None: all of them): the record is of the step that these images alone would take from the same state, while the
+    training goes on with the whole batch. `evaluated` bounds the held-out images that accuracy is measured on.
+    `learner` is ``machine`` (the machine's arithmetic, bit-exact) or ``float32`` (the baseline, which knows no
+    `arithmetic`). The loss scale is 2^`scale_log2`.
     `dataset_name` names the data set; None is the one whose images have the shape of the network's input.
     """
 
@@ -46,6 +49,8 @@ class TrainingSettings:
     dynamic_scale: bool = False
     learner: str = MACHINE
     dataset_name: str | None = None
+    capture_batch: int | None = None
+    evaluated: int | None = None
 
     @property
     def dataset(self) -> Dataset:
@@ -57,6 +62,23 @@ class TrainingSettings:
         """Steps of one pass over the training images."""
         return self.dataset.steps_per_epoch(self.batch)
 
+    @property
+    def training_run(self) -> TrainingRun:
+        """What a captured step says of the run that it belongs to."""
+        dataset = self.dataset
+        return TrainingRun(self.steps, self.batch, dataset.training, self.learning_rate, dataset.description)
+
+    @property
+    def captured_images(self) -> int:
+        """Images in the record of the captured step."""
+        return self.batch if self.capture_batch is None else self.capture_batch
+
+    @property
+    def evaluated_images(self) -> int:
+        """Held-out images that accuracy is measured on."""
+        held_out = self.dataset.held_out
+        return held_out if self.evaluated is None else min(self.evaluated, held_out)
+
     def check(self) -> None:
         """Raise InputError, naming the setting, if one has a value that cannot be used."""
         dataset = self.dataset
@@ -64,6 +86,9 @@ class TrainingSettings:
         dataset.steps_per_epoch(self.batch)
         check_whole("steps", self.steps, 1)
         check_whole("capture", self.capture, 1, self.steps)
+        check_whole("capture-batch", self.captured_images, 1, self.batch)
+        if self.evaluated is not None:
+            check_whole("evaluated", self.evaluated, 0)
         check_whole("seed", self.seed, 0, _LARGEST_SEED)
         check_whole("scale-log2", self.scale_log2, -_LARGEST_SCALE, _LARGEST_SCALE)
         _check_rate("learning-rate", self.learning_rate)
@@ -98,6 +123,8 @@ class TrainingSettings:
             "seed": self.seed,
             "steps": self.steps,
             "capture": self.capture,
+            "capture-batch": self.captured_images,
+            "evaluated": self.evaluated,
             "learning-rate": self.learning_rate,
             "momentum": self.momentum,
             "weight-decay": self.weight_decay,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.workloads.synthetic import random_record, small_network
 from tlm.cli.main import main
-from workloads.record import StepRecord
+from workloads.record import StepRecord, TrainingRun
 from workloads.trace_file import write_trace
 
 
@@ -51,6 +51,25 @@ def test_json(path: Path, record: StepRecord, capsys: pytest.CaptureFixture[str]
     assert last["sparsity"]["firing_rate"] is None
     assert last["nonfinite"] == {"u": 1}
     assert "spikes" not in last["tensors"]
+
+
+def test_the_run_that_a_step_belongs_to(tmp_path: Path, record: StepRecord, capsys: pytest.CaptureFixture[str]) -> None:
+    run = TrainingRun(steps=40, batch=6, training_images=480, learning_rate=0.5, data="numbers")
+    for training, words in (
+        (run, "training    step 7 of 40, batch 6, 0.5 epochs in all, briefly trained\n"),
+        (None, "training    not recorded\n"),
+    ):
+        path = tmp_path / "step.h5"
+        write_trace(dataclasses.replace(record, training=training), path)
+        assert main(["trace", "info", str(path)]) == 0
+        assert words in capsys.readouterr().out
+        assert main(["trace", "info", str(path), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)["training"]
+        if training is None:
+            assert told is None
+        else:
+            assert (told["steps"], told["data"], told["epochs_before"]) == (40, "numbers", 0.075)
+            assert told["briefly_trained"] is True
 
 
 def test_text(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,7 @@ def test_trains_captures_and_summarises(tmp_path: Path, network: str, capsys: py
         assert trace.digest in captured.out
     assert "tiny, trained on the digits" in captured.out
     assert "3 (2 epochs)" in captured.out
+    assert "briefly" not in captured.out
     assert f"{out}, step 2" in captured.out
     assert names(tmp_path) == ["step.h5", "step.h5.checkpoint", "tiny.yaml"]
 
@@ -86,6 +87,54 @@ def test_progress_bar_on_a_terminal(tmp_path: Path, network: str, monkeypatch: p
     assert "held out -" in screen.getvalue()  # before the first epoch has ended
 
 
+def test_a_run_of_less_than_an_epoch_is_brief(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "step.h5"
+    arguments = ["train", network, "--steps", "2", "--batch", "8", "--capture-batch", "3", "--evaluated", "0"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "2 (0.011 epochs: briefly trained)" in printed
+    assert "held-out accuracy     not measured" in printed
+    with open_trace(out) as trace:
+        assert trace.batch == 3
+    assert main(["trace", "info", str(out)]) == 0
+    assert "step 2 of 2, batch 8, 0.011 epochs in all, briefly trained" in capsys.readouterr().out
+
+
+def test_stages(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "stages"
+    arguments = ["train", network, "--epochs", "1", "--batch", "300", "--stages", "0,50,100", "--capture-batch", "20"]
+    assert main([*arguments, "--out", str(folder)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    stem = folder / "tiny-digits-seed0-batch300-steps4"
+    assert names(folder) == [f"{stem.name}-first20-at{percent}.h5" for percent in ("000", "050", "100")] + [
+        f"{stem.name}.checkpoint"
+    ]
+    for text in (
+        "tiny, trained on the digits",
+        "4 of batch 300 (0.84 epochs: briefly trained)",
+        "20 images of each step",
+        "0.1 at the start of a cosine",
+        "% of 360 images",
+        f"trace at 50 %         {stem}-first20-at050.h5, step 2\n",
+        "sparsity by stage and layer",
+    ):
+        assert text in captured.out
+    assert main([*arguments, "--out", str(folder), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [stage["step"] for stage in summary["stages"]] == [1, 2, 4]
+    assert [stage["reused"] for stage in summary["stages"]] == [True] * 3
+    with open_trace(summary["stages"][1]["trace"]) as trace:
+        assert summary["stages"][1]["loss"] == trace.loss
+        assert summary["stages"][1]["layers"][0]["active_masks"] == trace.sparsity(0).active_masks
+        assert summary["learning_rate"] == 0.1
+    (folder / f"{stem.name}.checkpoint").unlink()
+    assert main([*arguments, "--out", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "held-out accuracy     not measured" in printed
+    assert "-at050.h5, step 2, used again" in printed
+
+
 def test_loss_that_is_not_finite_is_null(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", network, "--steps", "2", "--batch", "8", "--learning-rate", "1e30", "--json"]
     assert main([*arguments, "--value-format", "binary32", "--out", str(tmp_path / "step.h5")]) == 0
@@ -114,6 +163,11 @@ def test_loss_that_is_not_finite_is_null(tmp_path: Path, network: str, capsys: p
             "sum-format: wrong value, got 'bfloat16', allowed: binary32 or the value format",
         ),
         (["--learning-rate", "-1"], "learning-rate: wrong value, got -1.0, allowed: a number 0.."),
+        (["--capture-batch", "33"], "capture-batch: wrong value, got 33, allowed: a whole number 1..32"),
+        (["--evaluated", "-1"], "evaluated: wrong value, got -1, allowed: a whole number >= 0"),
+        (["--stages", "0,x"], "stages: wrong value, got '0,x', allowed: whole percentages with commas, such as 0,10,"),
+        (["--stages", "0,101"], "stages: wrong value, got 101, allowed: a whole number 0..100"),
+        (["--stages", "0", "--capture", "1"], "train: give --capture or --stages, not both, got '--stages 0'"),
         (["--out", "none/step.h5"], "none: the output folder does not exist"),
         (["--out", "."], ".: is a folder, allowed: the name of a file"),
     ],

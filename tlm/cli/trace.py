@@ -68,6 +68,7 @@ def describe(opened: Trace, file: Path) -> dict[str, Any]:
         "sha256": opened.digest,
         "network": opened.network.to_dict(),
         "dataset": opened.dataset,
+        "training": _describe_training(opened),
         "step": opened.step,
         "seed": opened.seed,
         "batch": opened.batch,
@@ -81,6 +82,14 @@ def describe(opened: Trace, file: Path) -> dict[str, Any]:
         "tensors": {name: _describe_tensor(spec) for name, spec in opened.step_tensors.items()},
         "layers": layers,
     }
+
+
+def _describe_training(opened: Trace) -> dict[str, Any] | None:
+    run = opened.training
+    if run is None:
+        return None
+    words = {"words": run.words(opened.step), "epochs": run.epochs, "briefly_trained": run.brief}
+    return asdict(run) | words | {"epochs_before": run.epochs_before(opened.step)}
 
 
 def _describe_tensor(spec: TensorSpec) -> dict[str, Any]:
@@ -110,6 +119,7 @@ def _facts(description: dict[str, Any]) -> dict[str, str]:
         "layers": ", ".join(_shape(layer) for layer in description["layers"]),
         "data": f"{description['dataset']}, seed {description['seed']}, batch {description['batch']}",
         "step": f"{description['step']}, loss {loss}" + (", skipped" if description["skipped"] else ""),
+        "training": description["training"]["words"] if description["training"] else "not recorded",
         "arithmetic": f"values {arithmetic['value']}, sums {arithmetic['sum']}, k {arithmetic['k']}, "
         f"{arithmetic['lanes']} lanes, micro-batch {arithmetic['micro_batch']}",
         "neuron": ", ".join(f"{name} {value:g}" for name, value in description["constants"].items()),

@@ -37,6 +37,13 @@ CHECKPOINT_SUFFIX = ".checkpoint"
 @click.option("--batch", type=int, default=32, show_default=True, help="Images a step.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides initial weights, order and shifts.")
 @click.option("--capture", type=int, metavar="STEP", help="Step, from 1, that FILE holds.  [default: the last]")
+@click.option("--capture-batch", type=int, metavar="N", help="Capture the step of the batch's first N images alone.")
+@click.option(
+    "--stages",
+    metavar="PERCENTS",
+    help="Capture several steps, such as 0,10,50,100 % of the run, a trace each in the folder that --out names.",
+)
+@click.option("--evaluated", type=int, metavar="N", help="Held-out images to measure accuracy on.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Trace to write.")
 @click.option("--value-format", default="binary16", show_default=True, help="Format of stored values.")
 @click.option("--sum-format", default="binary32", show_default=True, help="Format of sums.")
@@ -51,15 +58,27 @@ CHECKPOINT_SUFFIX = ".checkpoint"
     "--dynamic-scale", is_flag=True, help="Lower the scale after a non-finite step, raise it after 2,000 good ones."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def train(network: str, epochs: int | None, steps: int | None, out: Path, as_json: bool, **options: Any) -> None:
+def train(
+    network: str, epochs: int | None, steps: int | None, stages: str | None, out: Path, as_json: bool, **options: Any
+) -> None:
     """Train NETWORK, bit-exact, and capture one training step as a trace.
 
     NETWORK is a name of `h2learn list networks` or a network file (YAML). Beside FILE stands FILE.checkpoint, written
-    after every epoch and on Ctrl-C; the same command goes on from it and ends with the same bits.
+    after every epoch and on Ctrl-C; the same command goes on from it and ends with the same bits. With --stages, one
+    run leaves a trace at each of these percentages in the folder FILE, and those that are there are used again.
     """
     from workloads.trainer import train as run_training
 
+    if stages is not None and options["capture"] is not None:
+        raise InputError("give --capture or --stages, not both", "train", f"--stages {stages}")
     settings = _settings(network, epochs, steps, options)
+    if stages is not None:
+        from tlm.cli.train_stages import show_stages, train_stages
+
+        with _progress_bar(settings.steps) as report:
+            summary = train_stages(settings, out, stages, report)
+        show_stages(summary, as_json)
+        return
     checkpoint = Path(f"{out}{CHECKPOINT_SUFFIX}")
     with _progress_bar(settings.steps) as report:
         result = run_training(settings, trace=out, checkpoint=checkpoint, report=report)
@@ -77,13 +96,15 @@ def summarise(settings: TrainingSettings, result: TrainingResult, trace: Path, c
     return {
         "network": settings.network.name,
         "dataset": settings.dataset.name,
+        "epochs_trained": settings.training_run.epochs,
+        "briefly_trained": settings.training_run.brief,
         "steps": progress.step,
         "resumed_at_step": result.started_at if 0 < result.started_at < settings.steps else None,
         "was_finished": result.started_at == settings.steps,
         "loss": epochs[-1]["loss"],
         "accuracy": epochs[-1]["accuracy"],
         "held_out_accuracy": epochs[-1]["held_out_accuracy"],
-        "held_out_images": settings.dataset.held_out,
+        "held_out_images": settings.evaluated_images,
         "skipped_steps": progress.skipped_steps,
         "nonfinite": progress.nonfinite,
         "subnormal": progress.subnormal,
@@ -130,7 +151,8 @@ def _progress_bar(steps: int) -> Iterator[Callable[[TrainingProgress], None]]:
         task = bar.add_task("training", total=steps, loss="-", held_out="-")
 
         def report(progress: TrainingProgress) -> None:
-            held_out = f"{progress.history[-1].held_out_accuracy:.1%}" if progress.history else "-"
+            share = progress.history[-1].held_out_accuracy if progress.history else math.nan
+            held_out = f"{share:.1%}" if math.isfinite(share) else "-"
             bar.update(task, completed=progress.step, loss=f"{progress.loss:.3f}", held_out=held_out)
 
         yield report
@@ -141,6 +163,8 @@ def _print_summary(summary: dict[str, Any]) -> None:
     loss = "not finite" if summary["loss"] is None else f"{summary['loss']:.4f}"
     epochs = len(summary["epochs"])
     steps = f"{summary['steps']} ({epochs} epoch{'s' if epochs > 1 else ''})"
+    if summary["briefly_trained"]:
+        steps = f"{summary['steps']} ({summary['epochs_trained']:.2g} epochs: briefly trained)"
     if summary["was_finished"]:
         steps += ", finished already: nothing was done"
     elif summary["resumed_at_step"] is not None:
@@ -151,7 +175,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
         "speed": f"{summary['steps_per_second']:.3g} steps/s",
         "loss, last epoch": loss,
         "accuracy, last epoch": f"{summary['accuracy']:.2%} of the training batches",
-        "held-out accuracy": f"{summary['held_out_accuracy']:.2%} of {summary['held_out_images']} images",
+        "held-out accuracy": held_out_words(summary),
         "stored values": f"{summary['nonfinite']:,} non-finite, {summary['subnormal']:,} subnormal",
         "skipped steps": str(summary["skipped_steps"]),
         "trace": f"{trace['path']}, step {trace['step']}",
@@ -160,6 +184,12 @@ def _print_summary(summary: dict[str, Any]) -> None:
     }
     for name, value in rows.items():
         click.echo(f"{name:<21} {value}")
+
+
+def held_out_words(summary: dict[str, Any]) -> str:
+    """The accuracy on held-out images, in words."""
+    share = summary["held_out_accuracy"]
+    return "not measured" if share is None else f"{share:.2%} of {summary['held_out_images']} images"
 
 
 def _finite(value: float) -> float | None:
