@@ -51,6 +51,12 @@ def check(row: dict[str, str], result: ReplayResult) -> None:
     assert result.write_queue_mean == pytest.approx(float(row["write_queue_len_avg"]), abs=4e-2)
 
 
+def test_the_peak_is_that_of_the_pseudo_channels_in_use() -> None:
+    standard, reads = load_standard("HBM2"), np.zeros(4, np.bool_)
+    peaks = [replay(np.arange(4) * 64, reads, standard, CONTROLLERS[name]).peak_gbps for name in ("base", "hbm2_pc1")]
+    assert peaks == [32.0, 16.0]  # 64 bit each at 2 Gb/s a pin
+
+
 @pytest.mark.parametrize("row", BASE, ids=[f"{row['standard']}-{row['trace']}" for row in BASE])
 def test_base_rows_are_equal(row: dict[str, str]) -> None:
     result = run(row)

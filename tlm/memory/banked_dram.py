@@ -151,7 +151,7 @@ class BankedDram(Dram):
     @property
     def peak_bytes_per_us(self) -> float:
         """Bandwidth of all channels together."""
-        return len(self._channels) * self.standard.peak_bytes_per_us
+        return sum(each.channel.modelled.peak_bytes_per_us for each in self._channels)
 
     def use(self) -> list[ChannelUse]:
         """Return what every channel did until now."""

@@ -140,7 +140,7 @@ class DramChannel:
         """Raises InputError if the controller asks for what the standard does not have."""
         self.standard = standard
         self.controller = controller
-        modelled = _modelled(standard, controller)
+        self.modelled = modelled = _modelled(standard, controller)  # with the controller's pseudo-channels
         self._organisation = modelled.organisation
         self._mapping = address_mapping(controller.mapping, modelled.organisation, standard.burst_bytes)
         constants = _constants(modelled, controller)

@@ -94,7 +94,7 @@ def _result(channels: list[DramChannel], standard: DramStandard) -> ReplayResult
     time_ns = cycles * standard.clock_period_ps / 1000
     reads, writes = sum(s.reads for s in statistics), sum(s.writes for s in statistics)
     moved = (reads + writes) * standard.burst_bytes
-    peak = standard.peak_bytes_per_us * len(channels) / 1000
+    peak = sum(channel.modelled.peak_bytes_per_us for channel in channels) / 1000
     waits, waited = (
         sum(s.write_wait_sum for s in statistics),
         sum(s.commands["WR"] + s.commands["WRA"] for s in statistics),
