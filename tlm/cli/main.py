@@ -33,6 +33,7 @@ COMMANDS = {
     "dram": LazyCommand("tlm.cli.dram:dram", "Replay DRAM requests, record a training step's, list the standards."),
     "gpu": LazyCommand("tlm.cli.gpu:gpu", "Estimate a training step on a GPU; check the estimate."),
     "area": LazyCommand("tlm.cli.area:area", "Show the transistors and the area of a configuration."),
+    "evaluate": LazyCommand("tlm.cli.evaluate:evaluate", "Compare training steps of whole networks with a GPU."),
     "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
     "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: how much bandwidth and buffer it needs."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),

@@ -1,0 +1,152 @@
+"""Markdown, web page and plots of an evaluation: every figure is there, nothing is fetched, everything is escaped."""
+
+from __future__ import annotations
+
+import copy
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pictures import assert_shows_something, texts
+from tlm.analysis.evaluation.markdown import markdown
+from tlm.analysis.evaluation.page import page
+from tlm.analysis.evaluation.plots import ratios_figure, stages_figure
+from tlm.analysis.evaluation.report import write_report
+from tlm.analysis.evaluation.tables import all_tables, band, short, spread
+
+VOID = {"meta", "br", "img", "link", "input"}
+STRANGE = 'a|b<script>alert("x")</script>&'
+
+
+class Reader(HTMLParser):
+    """Reads a page: its texts, tags and attributes; every tag must be closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: dict[str, list[str | None]] = {}
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            self.attributes.setdefault(name, []).append(value)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@pytest.fixture
+def strange(content: dict[str, Any]) -> dict[str, Any]:
+    """The same with a name that Markdown and HTML would take for something else."""
+    changed = copy.deepcopy(content)
+    changed["networks"][0]["name"] = STRANGE
+    changed["provenance"]["command"] = STRANGE
+    return changed
+
+
+def test_the_headline_holds_ours_and_the_published(content: dict[str, Any]) -> None:
+    headline = next(iter(all_tables(content)))
+    (network,) = content["networks"]
+    assert [row[1] for row in headline.rows] == ["times faster", "times less energy", "times less area"]
+    assert [row[4] for row in headline.rows] == ["5.74-10.20", "5.25-7.12", "7.38"]
+    assert headline.rows[0][2] == short(network["speedup"]["nominal"])
+    assert "inside" not in headline.rows[1]
+    words = " ".join(headline.notes)
+    assert "12 are simulated, and each further one takes what those after the 8th did" in words
+    assert (
+        "tiny: 3 steps of 16 images of digits, rate 0.1 falling along a cosine, 0.033 epochs; **briefly trained**."
+        in words
+    )
+    assert "The GPU's energy is its time x 228 (150-300) W" in words
+    assert "does not fit" not in words
+
+
+def test_what_is_inside_the_range_and_what_does_not_fit(content: dict[str, Any]) -> None:
+    changed = copy.deepcopy(content)
+    changed["networks"][0]["speedup"] |= {"nominal": 6.0, "difference": 0.0}
+    changed["networks"][0]["gpu"]["fits"] = False
+    changed["provisional"] = False
+    headline = next(iter(all_tables(changed)))
+    assert headline.rows[0][5] == "inside"
+    assert "tiny: a step of 64 images does not fit into the GPU's memory." in headline.notes
+    assert "The configuration is provisional." not in headline.notes
+
+
+def test_stages_and_means_stand_in_a_table(content: dict[str, Any]) -> None:
+    (network,) = content["networks"]
+    _, stages, sparsity, engines = all_tables(content)
+    assert [row[0] for row in stages.rows] == ["0 %, step 1", "100 %, step 3", "mean", "GPU"]
+    assert "(briefly trained)" in stages.title
+    assert stages.rows[0][2] == spread(network["stages"][0]["speedup"])
+    assert stages.rows[2][3] == spread(network["image_energy_j"], 1e6)
+    assert sparsity.rows[1][2] == f"{network['stages'][1]['firing_rate']:.2f}"
+    assert {row[0] for row in engines.rows} >= {"forward, busy", "buffers, energy", "DRAM, MB an image"}
+
+
+def test_a_loss_that_is_not_finite(content: dict[str, Any]) -> None:
+    changed = copy.deepcopy(content)
+    changed["networks"][0]["stages"][0]["loss"] = None
+    assert list(all_tables(changed))[2].rows[0][1] == "not finite"
+
+
+def test_markdown_has_every_table_with_as_many_cells_in_every_row(strange: dict[str, Any]) -> None:
+    text = markdown(strange, ["ratios.png"])
+    lines = text.splitlines()
+    for table in all_tables(strange):
+        assert f"## {table.title}" in text
+        head = next(number for number, line in enumerate(lines) if line.startswith(f"| {table.headings[0]} |"))
+        for line in lines[head : head + 2 + len(table.rows)]:
+            assert line.replace("\\|", "").count("|") == len(table.headings) + 1
+        del lines[: head + 2]
+    assert "![ratios](ratios.png)" in text
+
+
+def test_the_page_stands_alone_and_is_escaped(strange: dict[str, Any]) -> None:
+    text = page(strange)
+    read = Reader(text)
+    assert "script" not in read.tags
+    assert not {"src", "href", "onload"} & set(read.attributes)
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "prefers-color-scheme: dark" in text
+    assert STRANGE in " ".join(read.texts)
+    assert read.tags.count("svg") == 3
+    assert "strong" in read.tags
+    shown = " ".join(read.texts)
+    for table in all_tables(strange):
+        assert all(cell in shown for row in table.rows for cell in row)
+
+
+def test_plots_name_the_networks(content: dict[str, Any]) -> None:
+    assert {"tiny", "times faster", "times less energy", "times less area"} <= texts(ratios_figure(content))
+    assert {"tiny", "percent of the training"} <= texts(stages_figure(content))
+
+
+def test_everything_is_written(content: dict[str, Any], tmp_path: Path) -> None:
+    files = write_report(tmp_path, content)
+    assert files == ["evaluate.json", "evaluate.md", "evaluate.html", "ratios.png", "stages.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
+    for name in files[3:]:
+        assert_shows_something(tmp_path / name)
+
+
+def test_bands_and_digits() -> None:
+    assert band({"low": 5.74, "high": 10.2}) == "5.74-10.20"
+    assert band({"low": 7.38, "high": 7.38}) == "7.38"
+    assert [short(value) for value in (0.01234, 1.234, 12.34, 1234.5)] == ["0.0123", "1.23", "12.3", "1,234"]

@@ -1,0 +1,84 @@
+"""`h2learn evaluate`: training steps of whole networks against a GPU, and what each idea of the machine contributes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from tlm.cli.config import CONFIG_HELP, SET_HELP
+
+
+@click.command()
+@click.option("--networks", metavar="LIST", default="cifar-cnn", show_default=True, help="Names or files, or all.")
+@click.option("--stages", metavar="LIST", default="0,10,50,100", show_default=True, help="Percents of the training.")
+@click.option("--steps", type=int, default=40, show_default=True, help="Steps of the training.")
+@click.option("--training-batch", type=int, default=32, show_default=True, help="Images of a step of the training.")
+@click.option("--batch", type=int, default=64, show_default=True, help="Images of a step of ours that is told.")
+@click.option("--images", type=int, help="Of these, images to capture and simulate.  [default: up to 3 micro-batches]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")
+@click.option("--gpu", metavar="NAME", default="V100", show_default=True, help="V100, A100, RTX3090 or H200.")
+@click.option("--gpu-batch", type=int, default=64, show_default=True, help="Images of a step on the GPU.")
+@click.option(
+    "--gpu-precision", metavar="NAME", default="binary32", show_default=True, help="binary32, tf32, tensor16."
+)
+@click.option(
+    "--gpu-neuron", metavar="NAME", default="plain", show_default=True, help="Element-wise kernels: plain, fused."
+)
+@click.option("--config", metavar="PRESET|FILE", default="h2learn", show_default=True, help=CONFIG_HELP)
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
+@click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
+@click.option(
+    "--traces", type=click.Path(path_type=Path), metavar="DIR", help="Folder of captured stages.  [default: a cache]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("h2learn-evaluation"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder for evaluate.json, .md, .html, the plots and the journal.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print evaluate.json instead of the tables.")
+def evaluate(out: Path, as_json: bool, **options: Any) -> None:
+    """Compare training steps of whole networks on this machine with a GPU: time, energy and area, as the paper does.
+
+    Every network is trained for some steps, captured at several stages, simulated at each and averaged. The same
+    command goes on where an interrupted one was; docs/evaluation.md says how each number comes about.
+    """
+    from tlm.analysis.evaluation.evaluation import run_evaluation
+    from tlm.analysis.evaluation.options import EvaluationOptions
+    from tlm.analysis.evaluation.report import write_report
+    from tlm.cli.run import progress_bar
+
+    with progress_bar() as report:
+        content = run_evaluation(EvaluationOptions(**options), out, shlex.join(["h2learn", *sys.argv[1:]]), report)
+        report("report", 0, 1)
+        files = write_report(out, content)
+    if as_json:
+        click.echo(json.dumps(content, indent=2, allow_nan=False))
+        return
+    _print(content)
+    click.echo(f"results: {out}/{', '.join(files)}")
+
+
+def _print(content: dict[str, Any]) -> None:
+    from tlm.analysis.evaluation.tables import all_tables
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for found in all_tables(content):
+        table = RichTable(title=f"\n{found.title}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for number, heading in enumerate(found.headings):
+            table.add_column(heading, justify="right" if number else "left", no_wrap=not number, overflow="fold")
+        for row in found.rows:
+            table.add_row(*row)
+        console.print(table)
+        for note in found.notes:
+            console.print(note.replace("**", ""))
