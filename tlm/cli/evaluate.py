@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.console import output_console
 
 
 @click.command()
@@ -72,7 +72,7 @@ def evaluate(out: Path, as_json: bool, **options: Any) -> None:
 def _print(content: dict[str, Any]) -> None:
     from tlm.analysis.evaluation.tables import all_tables
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = output_console()
     for found in all_tables(content):
         table = RichTable(title=f"\n{found.title}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for number, heading in enumerate(found.headings):

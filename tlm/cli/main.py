@@ -30,7 +30,7 @@ COMMANDS = {
     "trace": LazyCommand("tlm.cli.trace:trace", "Look into trace files."),
     "cosim": LazyCommand("tlm.cli.cosim:cosim", "Compare reference, MyHDL and Verilated tiles of a trace."),
     "verify": LazyCommand("tlm.cli.verify:verify", "Compare the models with reference results."),
-    "dram": LazyCommand("tlm.cli.dram:dram", "Replay DRAM requests, record a training step's, list the standards."),
+    "dram": LazyCommand("tlm.cli.dram:dram", "Replay DRAM requests, record a step's, list the standards."),
     "gpu": LazyCommand("tlm.cli.gpu:gpu", "Estimate a training step on a GPU; check the estimate."),
     "area": LazyCommand("tlm.cli.area:area", "Show the transistors and the area of a configuration."),
     "evaluate": LazyCommand("tlm.cli.evaluate:evaluate", "Compare training steps of whole networks with a GPU."),

@@ -141,6 +141,7 @@ def test_what_was_simulated_is_taken_over(
     assert sorted(simulated) == sorted(f"tiny, {p} %, {images} images" for p in (0, 100) for images in (8, 12))
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_same(content: dict[str, Any], options: EvaluationOptions, tmp_path: Path) -> None:
     found = run_evaluation(replace(options, workers=2), tmp_path, "h2learn evaluate")
     assert found == content

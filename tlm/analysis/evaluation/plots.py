@@ -31,7 +31,7 @@ def write_plots(folder: Path, content: Content) -> list[str]:
 def ratios_figure(content: Content) -> Figure:
     """One panel a ratio: a dot and a line a network (nominal, low to high) on the published range as a band."""
     networks = content["networks"]
-    figure = Figure(figsize=(12, 2.2 + 0.45 * len(networks)), layout="constrained")
+    figure = Figure(figsize=(12, 3 + 0.45 * len(networks)), layout="constrained")
     panels = figure.subplots(1, len(RATIOS), sharey=True, squeeze=False)[0]
     for axes, (name, words) in zip(panels, RATIOS.items(), strict=True):
         published = networks[0][name]["published"]
