@@ -25,7 +25,7 @@ Exit codes:
 """
 
 COMMANDS = {
-    "run": LazyCommand("tlm.cli.run:run", "Train, simulate and co-simulate; write the results into a folder."),
+    "run": LazyCommand("tlm.cli.run:run", "Train, simulate and co-simulate; write results into a folder."),
     "train": LazyCommand("tlm.cli.train:train", "Train a network and capture one training step as a trace."),
     "trace": LazyCommand("tlm.cli.trace:trace", "Look into trace files."),
     "cosim": LazyCommand("tlm.cli.cosim:cosim", "Compare reference, MyHDL and Verilated tiles of a trace."),
@@ -35,7 +35,7 @@ COMMANDS = {
     "area": LazyCommand("tlm.cli.area:area", "Show the transistors and the area of a configuration."),
     "evaluate": LazyCommand("tlm.cli.evaluate:evaluate", "Compare training steps of whole networks with a GPU."),
     "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
-    "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: how much bandwidth and buffer it needs."),
+    "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: what bandwidth and buffers it needs."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
     "config": LazyCommand("tlm.cli.config:config", "Show configurations."),
 }
