@@ -251,10 +251,13 @@ def fire_function(torch: Any, network: Network) -> Callable[[Any], Any]:
 
 
 def layer_sums(torch: Any, layer: Layer, weights: Any, inputs: Any) -> Any:
-    """Return a layer's sums for one timestep: a convolution, or a product over the flattened map."""
+    """Return a layer's sums for one timestep: a convolution, pooled or not, or a product over the flattened map."""
     if layer.fully_connected:
         return torch.nn.functional.linear(inputs.flatten(1), weights.flatten(1))
-    return torch.nn.functional.conv2d(inputs, weights, stride=layer.stride, padding=layer.padding)
+    sums = torch.nn.functional.conv2d(inputs, weights, stride=layer.stride, padding=layer.padding)
+    if layer.pool == 1:
+        return sums
+    return torch.nn.functional.avg_pool2d(sums, layer.pool, divisor_override=1)  # the window's sum
 
 
 def forward_pass(torch: Any, network: Network, weights: Sequence[Any], inputs: Sequence[Any]) -> Any:
@@ -273,7 +276,7 @@ def forward_pass(torch: Any, network: Network, weights: Sequence[Any], inputs: S
             potential = sums if first else sums + potential * (1 - spikes[-1]) * network.neuron.alpha
             spikes.append(fire(potential))
         maps = spikes
-    return torch.stack(maps).mean(0)
+    return torch.stack(maps).mean(0).flatten(1)
 
 
 def make_weights(torch: Any, network: Network, device: Any) -> list[Any]:

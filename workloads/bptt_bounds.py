@@ -64,7 +64,7 @@ class Errors:
 
     def sums(self, layer: Layer, maps: Reals, weights: Reals, planes: int) -> Reals:
         """Bound of x, given what enters; `planes` bit planes take the tiles that often."""
-        tiles = planes * -(-layer.groups(self.arithmetic.k) // self.arithmetic.lanes)
+        tiles = planes * layer.window * -(-layer.groups(self.arithmetic.k) // self.arithmetic.lanes)
         return self.lut(tiles) * convolve(layer, maps, np.abs(weights))
 
     def potentials(self, sums: Reals, potentials: Reals, spikes: Reals) -> Reals:

@@ -179,7 +179,7 @@ def _layer_entry(layer: Any, where: str) -> dict[str, Any]:
     if not isinstance(layer, dict) or layer.get("kind") not in ("conv", "fc"):
         raise InputError("must be an object whose kind is known", where, layer, "conv, fc")
     wanted = {"kind", "out"} if layer["kind"] == "fc" else {"kind", "out", "k", "s", "p"}
-    if set(layer) != wanted:
+    if set(layer) - {"pool"} != wanted or (layer["kind"] == "fc" and "pool" in layer):
         raise InputError("wrong keys", where, ", ".join(sorted(map(str, layer))), ", ".join(sorted(wanted)))
     if layer["kind"] == "fc":
         return {"linear": layer["out"]}
@@ -189,6 +189,7 @@ def _layer_entry(layer: Any, where: str) -> dict[str, Any]:
             "kernel": [layer["k"], layer["k"]],
             "stride": layer["s"],
             "padding": layer["p"],
+            "pool": layer.get("pool", 1),
         }
     }
 

@@ -147,24 +147,27 @@ def cross_entropy(logits: Reals, labels: NDArray[np.int64]) -> tuple[float, Real
 def convolve(layer: Layer, maps: Reals, weights: Reals) -> Reals:
     """Return x [T, B, OH, OW, M] of maps [T, B, H, W, C]."""
     matrix = weights.reshape(layer.out_channels, -1)
-    shape = (*maps.shape[:2], layer.out_height, layer.out_width, layer.out_channels)
-    return np.asarray((_unfold(layer, maps) @ matrix.T).reshape(shape))
+    sums = np.asarray(_unfold(layer, maps) @ matrix.T)
+    if layer.pool == 1:
+        return sums.reshape(*maps.shape[:2], layer.out_height, layer.out_width, layer.out_channels)
+    windows = (layer.out_height, layer.pool, layer.out_width, layer.pool, layer.out_channels)
+    return np.asarray(sums.reshape(*maps.shape[:2], *windows).sum(axis=(3, 5)))
 
 
 def convolve_back(layer: Layer, gradients: Reals, weights: Reals) -> Reals:
     """Return what gradients [T, B, OH, OW, M] add up to at the layer's inputs, [T, B, H, W, C]."""
-    columns = gradients.reshape(-1, layer.out_channels) @ weights.reshape(layer.out_channels, -1)
+    columns = _spread(layer, gradients).reshape(-1, layer.out_channels) @ weights.reshape(layer.out_channels, -1)
     leading = gradients.shape[:2]
     if layer.fully_connected:
         return np.asarray(columns.reshape(*leading, layer.in_height, layer.in_width, layer.in_channels))
-    taps = columns.reshape(-1, layer.out_height, layer.out_width, *layer.weights_shape[1:])
+    taps = columns.reshape(-1, layer.conv_height, layer.conv_width, *layer.weights_shape[1:])
     height, width = layer.in_height + 2 * layer.padding, layer.in_width + 2 * layer.padding
     sums = np.zeros((taps.shape[0], height, width, layer.in_channels), columns.dtype)
-    rows, cols = layer.out_height * layer.stride, layer.out_width * layer.stride
+    rows, cols = layer.conv_height * layer.stride, layer.conv_width * layer.stride
     for r in range(layer.kernel_height):
         for s in range(layer.kernel_width):
             sums[:, r : r + rows : layer.stride, s : s + cols : layer.stride][
-                :, : layer.out_height, : layer.out_width
+                :, : layer.conv_height, : layer.conv_width
             ] += taps[:, :, :, r, s]
     inside = sums[:, layer.padding : layer.padding + layer.in_height, layer.padding : layer.padding + layer.in_width]
     return np.asarray(inside.reshape(*leading, layer.in_height, layer.in_width, layer.in_channels))
@@ -172,12 +175,19 @@ def convolve_back(layer: Layer, gradients: Reals, weights: Reals) -> Reals:
 
 def correlate(layer: Layer, maps: Reals, gradients: Reals) -> Reals:
     """Return dW [M, R, S, C] of maps [T, B, H, W, C] and gradients [T, B, OH, OW, M]."""
-    product = gradients.reshape(-1, layer.out_channels).T @ _unfold(layer, maps)
+    product = _spread(layer, gradients).reshape(-1, layer.out_channels).T @ _unfold(layer, maps)
     return np.asarray(product.reshape(layer.weights_shape))
 
 
+def _spread(layer: Layer, gradients: Reals) -> Reals:
+    """Return gradients [T, B, OH, OW, M] at every position of the convolution's plane."""
+    if layer.pool == 1:
+        return gradients
+    return gradients.repeat(layer.pool, axis=2).repeat(layer.pool, axis=3)
+
+
 def _unfold(layer: Layer, maps: Reals) -> Reals:
-    """Return the receptive fields [T B OH OW, R S C] of maps [T, B, H, W, C]."""
+    """Return the receptive fields [positions of the convolution, R S C] of maps [T, B, H, W, C]."""
     planes = maps.reshape(-1, *maps.shape[2:])
     if layer.fully_connected:
         return planes.reshape(planes.shape[0], -1)

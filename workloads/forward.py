@@ -108,7 +108,7 @@ def _spike_sums(layer: Layer, arithmetic: Arithmetic, tables: LutTables, spikes:
     """Return x [T, B, OH, OW, M] of spikes [T, B, H, W, C]."""
     timesteps, samples = spikes.shape[:2]
     sums = np.zeros((timesteps, samples, layer.out_height, layer.out_width, layer.out_channels), np.float32)
-    per_timestep = samples * layer.out_positions * max(layer.groups(arithmetic.k), arithmetic.lanes)
+    per_timestep = samples * layer.conv_positions * max(layer.groups(arithmetic.k), arithmetic.lanes)
     step = max(1, _INDEX_BYTES // per_timestep)
     for start in range(0, timesteps, step):
         block = slice(start, start + step)

@@ -9,9 +9,10 @@ from workloads.network import Network
 
 
 def initial_weights(network: Network, seed: int) -> tuple[NDArray[np.float32], ...]:
-    """Return one binary32 array [M, R, S, C] per layer, normal, mean 0, deviation gain / sqrt(R S C)."""
+    """Return one binary32 array [M, R, S, C] per layer, normal, mean 0, deviation gain / sqrt(R S C x window)."""
     generator = np.random.default_rng(seed)
-    return tuple(
-        generator.normal(0.0, network.initial_gain / np.sqrt(layer.elements), layer.weights_shape).astype(np.float32)
-        for layer in network.layers
-    )
+    weights = []
+    for layer in network.layers:
+        deviation = network.initial_gain / np.sqrt(layer.elements * layer.window)
+        weights.append(generator.normal(0.0, deviation, layer.weights_shape).astype(np.float32))
+    return tuple(weights)

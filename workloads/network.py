@@ -1,7 +1,8 @@
 """Spiking networks as data files: layers, neuron constants, input coding; shapes checked when a file is read.
 
 Every layer is a convolution. A fully connected layer on an H x W x C map is the convolution with R = H, S = W and
-no padding, so that one geometry serves all engines (docs/contract.md).
+no padding, so that one geometry serves all engines (docs/contract.md). A convolution may be followed by sum pooling:
+then its neurons stand on the pooled plane.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as a convolution: C x H x W in, M x OH x OW out, R x S kernel; weights are [M, R, S, C]."""
+    """One layer as a convolution: C x H x W in, M x OH x OW out, R x S kernel; weights are [M, R, S, C].
+
+    Each output is the sum of `pool` x `pool` neighbouring positions of the convolution's plane.
+    """
 
     name: str
     in_height: int
@@ -84,21 +88,42 @@ class Layer:
     padding: int
     fully_connected: bool
     spiking: bool
+    pool: int = 1
+
+    @property
+    def conv_height(self) -> int:
+        """Rows of the convolution's plane."""
+        return (self.in_height + 2 * self.padding - self.kernel_height) // self.stride + 1
+
+    @property
+    def conv_width(self) -> int:
+        """Columns of the convolution's plane."""
+        return (self.in_width + 2 * self.padding - self.kernel_width) // self.stride + 1
+
+    @property
+    def conv_positions(self) -> int:
+        """Positions of the convolution's plane, of one timestep of one sample."""
+        return self.conv_height * self.conv_width
 
     @property
     def out_height(self) -> int:
         """Rows of the output plane."""
-        return (self.in_height + 2 * self.padding - self.kernel_height) // self.stride + 1
+        return self.conv_height // self.pool
 
     @property
     def out_width(self) -> int:
         """Columns of the output plane."""
-        return (self.in_width + 2 * self.padding - self.kernel_width) // self.stride + 1
+        return self.conv_width // self.pool
 
     @property
     def out_positions(self) -> int:
         """Output positions (y, x) of one timestep of one sample."""
         return self.out_height * self.out_width
+
+    @property
+    def window(self) -> int:
+        """Positions of the convolution's plane that one output sums."""
+        return self.pool * self.pool
 
     @property
     def elements(self) -> int:
@@ -121,7 +146,7 @@ class Layer:
 
     def macs_per_timestep(self) -> int:
         """Dense multiply-accumulates of one timestep of one sample."""
-        return self.out_positions * self.weights_count
+        return self.conv_positions * self.weights_count
 
 
 @dataclass(frozen=True)
@@ -154,7 +179,8 @@ class Network:
             else:
                 kernel = [layer.kernel_height, layer.kernel_width]
                 conv = {"channels": layer.out_channels, "kernel": kernel}
-                layers.append({"conv": conv | {"stride": layer.stride, "padding": layer.padding}})
+                conv |= {"stride": layer.stride, "padding": layer.padding}
+                layers.append({"conv": conv | ({"pool": layer.pool} if layer.pool > 1 else {})})
         shape = [self.input.height, self.input.width, self.input.channels]
         source: dict[str, Any] = {"shape": shape, "coding": self.input.coding}
         if self.input.coding == DIRECT:
@@ -210,8 +236,10 @@ def parse_network(raw: object, where: str) -> Network:
         layer = _parse_layer(entry, shape, number, number < len(entries), f"{where}: layers[{number}]")
         shape = (layer.out_height, layer.out_width, layer.out_channels)
         layers.append(layer)
-    if not layers[-1].fully_connected:
-        raise InputError("the last layer must be linear", f"{where}: layers[{len(layers)}]", "conv", "linear")
+    last = layers[-1]
+    if not last.fully_connected and last.out_positions > 1:
+        got, allowed = f"conv with {last.out_height} x {last.out_width}", "linear, or a conv whose output is 1 x 1"
+        raise InputError("the last layer must have one position", f"{where}: layers[{len(layers)}]", got, allowed)
     return Network(str(table.get("name", Path(where).stem)), source, neuron, timesteps, tuple(layers), gain)
 
 
@@ -279,6 +307,9 @@ def _parse_neuron(raw: object, where: str) -> NeuronParameters:
 
 
 def _parse_layer(raw: object, shape: tuple[int, int, int], number: int, spiking: bool, where: str) -> Layer:
+    if isinstance(raw, dict) and "pool" in raw:
+        what = "pool is a key of a conv layer, whose sums it adds up before the neuron"
+        raise InputError(what, where, "pool", "conv: {.., pool: 2}")
     table = _table(raw, where, {"conv", "linear"})
     if len(table) != 1:
         raise InputError("must have exactly one key", where, sorted(table), "conv or linear")
@@ -286,7 +317,7 @@ def _parse_layer(raw: object, shape: tuple[int, int, int], number: int, spiking:
     if "linear" in table:
         out = _positive(table["linear"], f"{where}: linear")
         return Layer(f"fc{number}", height, width, channels, out, height, width, 1, 0, True, spiking)
-    conv = _table(table["conv"], f"{where}: conv", {"channels", "kernel", "stride", "padding"})
+    conv = _table(table["conv"], f"{where}: conv", {"channels", "kernel", "stride", "padding", "pool"})
     kernel = conv.get("kernel")
     if not isinstance(kernel, list) or len(kernel) != 2:
         raise InputError("must be [height, width]", f"{where}: conv: kernel", kernel)
@@ -297,5 +328,10 @@ def _parse_layer(raw: object, shape: tuple[int, int, int], number: int, spiking:
     if rows > height + 2 * padding or columns > width + 2 * padding:
         limits = f"at most [{height + 2 * padding}, {width + 2 * padding}], the padded input"
         raise InputError("the kernel is larger than its input", f"{where}: conv: kernel", kernel, limits)
+    pool = _positive(conv.get("pool", 1), f"{where}: conv: pool")
     name = f"conv{number}"
-    return Layer(name, height, width, channels, out, rows, columns, stride, padding, False, spiking)
+    layer = Layer(name, height, width, channels, out, rows, columns, stride, padding, False, spiking, pool)
+    if layer.conv_height % pool or layer.conv_width % pool:
+        limits = f"a divisor of both sides of its plane, {layer.conv_height} x {layer.conv_width}"
+        raise InputError(f"the windows do not cover the plane of {name}", f"{where}: conv: pool", pool, limits)
+    return layer

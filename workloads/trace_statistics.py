@@ -19,9 +19,9 @@ _PLANES = 8  # bit planes of a byte
 class LayerSparsity:
     """Shares, 0..1, of one layer in one step; None where the layer has no such tensor (the last has no neuron).
 
-    `zero_index_groups` is the share of the forward engine's look-ups whose k input bits are all 0, over output
-    positions, bit planes (direct coding, once instead of at every timestep) and the groups of the receptive field,
-    taps outside the plane included, the padding to whole tiles of lanes not.
+    `zero_index_groups` is the share of the forward engine's look-ups whose k input bits are all 0, over positions of
+    the convolution, bit planes (direct coding, once instead of at every timestep) and the groups of the receptive
+    field, taps outside the plane included, the padding to whole tiles of lanes not.
     """
 
     firing_rate: float | None
@@ -92,10 +92,10 @@ def count_zero_groups(bits: Flags, layer: Layer, k: int) -> tuple[int, int]:
     used = 0
     for r in range(layer.kernel_height):
         for s in range(layer.kernel_width):
-            rows = slice(r, r + (layer.out_height - 1) * layer.stride + 1, layer.stride)
-            columns = slice(s, s + (layer.out_width - 1) * layer.stride + 1, layer.stride)
+            rows = slice(r, r + (layer.conv_height - 1) * layer.stride + 1, layer.stride)
+            columns = slice(s, s + (layer.conv_width - 1) * layer.stride + 1, layer.stride)
             used += int(np.count_nonzero(filled[:, rows, columns]))
-    total = planes * layer.out_positions * layer.groups(k)
+    total = planes * layer.conv_positions * layer.groups(k)
     return total - used, total
 
 

@@ -20,8 +20,8 @@ _LEAST_MACS = 1 << 19  # smaller jobs are not worth a second thread
 def backward_sums(layer: LayerShape, gradients: Floats, weights: Floats, total: FloatFormat) -> Floats:
     """Return the sums [..., H, W, C] of gradients [..., OH, OW, M] through weights [M, R, S, C].
 
-    Each is sequential from +0 over (r, s, m), m fastest; zero gradients are left out, which changes no bit as long as
-    the weights are finite.
+    Every position of a pooling window has the gradient of its output. Each sum is sequential from +0 over (r, s, m), m
+    fastest; zero gradients are left out, which changes no bit as long as the weights are finite.
     """
     leading = gradients.shape[:-3]
     planes = int(np.prod(leading))
@@ -29,9 +29,9 @@ def backward_sums(layer: LayerShape, gradients: Floats, weights: Floats, total: 
     maps = np.ascontiguousarray(gradients).reshape(planes, *gradients.shape[-3:])
     pixels = layer.in_height * layer.in_width
     sums = np.empty((planes * pixels, layer.in_channels), np.float32)
-    macs = 1 + layer.out_height * layer.out_width * weights.size // pixels
+    macs = 1 + layer.conv_height * layer.conv_width * weights.size // pixels
     parts = split(planes * pixels, 1 + _LEAST_MACS // macs, _PIXELS)
-    kernel = (layer.kernel_height, layer.kernel_width, layer.stride, layer.padding)
+    kernel = (layer.kernel_height, layer.kernel_width, layer.stride, layer.padding, layer.pool)
     shape = (layer.in_height, layer.in_width, layer.in_channels, *kernel)
     run_parts(_backward, parts, maps, by_tap.reshape(-1), sums.reshape(-1), shape, rounding(total))
     return sums.reshape(*leading, layer.in_height, layer.in_width, layer.in_channels)
@@ -42,13 +42,13 @@ def _backward(
     maps: Floats,
     weights: Floats,
     sums: Floats,
-    shape: tuple[int, int, int, int, int, int, int],
+    shape: tuple[int, int, int, int, int, int, int, int],
     sum_format: Rounding,
     start: int,
     stop: int,
 ) -> None:
     """Compute the flat sums of pixels start..stop, a block at a time, tap by tap."""
-    height, width, channels, kernel_height, kernel_width, stride, padding = shape
+    height, width, channels, kernel_height, kernel_width, stride, padding, pool = shape
     out_height, out_width, rows = maps.shape[1], maps.shape[2], maps.shape[3]
     offsets = np.empty(rows, np.int64)
     factors = np.empty(rows, np.float32)
@@ -65,7 +65,7 @@ def _backward(
                     y, x = position // width + padding - r, position % width + padding - s
                     if y < 0 or x < 0 or y % stride or x % stride:
                         continue
-                    y, x = y // stride, x // stride
+                    y, x = y // stride // pool, x // stride // pool
                     if y < out_height and x < out_width:
                         count = _compress(maps[plane, y, x], tap, channels, offsets, factors)
                         at = pixel * channels

@@ -51,18 +51,20 @@ class LutTables:
     def accumulate(self, indices: Indices, psum: Floats, *, double: bool = False, subtract: bool = False) -> None:
         """Add to psum [positions, M] (C order) the row sums that indices [positions, groups] select, tiles ascending.
 
+        Indices may have a multiple of the tables' groups: after the last tile the tables are served once more.
         `double`: accumulators are doubled first (a bit plane below the most significant); `subtract`: sums are taken
         away (the sign plane of a signed input).
         """
         if double:
             scale_sums(psum, np.float32(2.0), self._sum_format)
         positions, rows = psum.shape
-        least = 1 + _LEAST_LOOKUPS // (rows * indices.shape[1])
-        for first, tables in self._chunks():
-            parts = split(positions, least)
-            shape = (first, 1 << self._operands.shape[1], rows, self._operands.shape[2])
-            arguments = (tables, indices, psum.reshape(-1), shape, self._lanes, subtract, self._sum_format)
-            run_parts(_accumulate, parts, *arguments)
+        groups = self._operands.shape[0]
+        parts = split(positions, 1 + _LEAST_LOOKUPS // (rows * groups))
+        for again in range(0, indices.shape[1], groups):
+            for first, tables in self._chunks():
+                shape = (again + first, 1 << self._operands.shape[1], rows, self._operands.shape[2])
+                arguments = (tables, indices, psum.reshape(-1), shape, self._lanes, subtract, self._sum_format)
+                run_parts(_accumulate, parts, *arguments)
 
     def _chunks(self) -> Iterator[tuple[int, Floats]]:
         """Yield (first group, tables) in ascending order."""

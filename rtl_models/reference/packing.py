@@ -46,12 +46,14 @@ def forward_operands(layer: LayerShape, weights: Floats, k: int, lanes: int) -> 
 def forward_indices(layer: LayerShape, spikes: Flags, k: int, lanes: int) -> Indices:
     """Return the table indices [positions, groups] of spikes [T, B, H, W, C].
 
-    Positions are (t, b, y, x); bit j of an index is channel j of its group of k; `groups` is a multiple of `lanes`.
+    Positions are (t, b, y, x); bit j of an index is channel j of its group of k. With pooling the groups of
+    `forward_operands` follow each other once for every position of the window, row by row.
     """
     planes = int(np.prod(spikes.shape[:2]))
     maps = np.ascontiguousarray(spikes).reshape(planes, *spikes.shape[2:])
     positions = layer.out_height * layer.out_width
-    indices = np.zeros((planes * positions, forward_group_count(layer, k, lanes)), np.uint8)
+    groups = layer.pool**2 * forward_group_count(layer, k, lanes)
+    indices = np.zeros((planes * positions, groups), np.uint8)
     packed = np.zeros((*maps.shape[:3], -(-layer.in_channels // k)), np.uint8)
     geometry = _geometry(layer)
     run_parts(
@@ -63,9 +65,11 @@ def forward_indices(layer: LayerShape, spikes: Flags, k: int, lanes: int) -> Ind
 def update_operands(layer: LayerShape, gradients: Floats, k: int, lanes: int) -> Floats:
     """Return the same groups as `update_gradients`, as [groups, k, M] in C order: what the table builder reads."""
     timesteps, samples, rows = gradients.shape[0], gradients.shape[1], gradients.shape[-1]
-    planes, positions, padded = timesteps * samples, layer.out_height * layer.out_width, plane_points(layer, k)
+    planes, positions, padded = timesteps * samples, layer.conv_height * layer.conv_width, plane_points(layer, k)
     operands = np.zeros((update_group_count(layer, planes, k, lanes) * k, rows), np.float32)
     points = operands[: planes * padded].reshape(timesteps, samples, padded, rows)
+    if layer.pool > 1:
+        gradients = gradients.repeat(layer.pool, axis=2).repeat(layer.pool, axis=3)
     points[:, :, :positions] = gradients[::-1].reshape(timesteps, samples, positions, rows)
     return operands.reshape(-1, k, rows)
 
@@ -73,7 +77,8 @@ def update_operands(layer: LayerShape, gradients: Floats, k: int, lanes: int) ->
 def update_gradients(layer: LayerShape, gradients: Floats, k: int, lanes: int) -> Floats:
     """Return the padded point groups [M, groups, k] of one micro-batch's gradients [T, B, OH, OW, M].
 
-    Points are (t descending, b, y, x); for a direct-coded layer pass d16 as [1, B, OH, OW, M].
+    Points are (t descending, b, y, x) of the convolution's plane, a window's all with the gradient of their output;
+    for a direct-coded layer pass d16 as [1, B, OH, OW, M].
     """
     return update_operands(layer, gradients, k, lanes).transpose(2, 0, 1)
 
@@ -94,15 +99,16 @@ def update_indices(layer: LayerShape, spikes: Flags, k: int, lanes: int) -> Indi
     return indices
 
 
-def _geometry(layer: LayerShape) -> tuple[int, int, int, int, int, int]:
+def _geometry(layer: LayerShape) -> tuple[int, int, int, int, int, int, int]:
     """Return what the packing kernels need to know of a layer."""
     return (
-        layer.out_height,
-        layer.out_width,
+        layer.conv_height,
+        layer.conv_width,
         layer.kernel_height,
         layer.kernel_width,
         layer.stride,
         layer.padding,
+        layer.pool,
     )
 
 
@@ -112,28 +118,30 @@ def _gather_taps(
     packed: Indices,
     indices: Indices,
     k: int,
-    geometry: tuple[int, int, int, int, int, int],
+    geometry: tuple[int, int, int, int, int, int, int],
     start: int,
     stop: int,
 ) -> None:
     """Pack channels by k, then copy each position's taps, for planes start..stop."""
     height, width, channels = maps.shape[1:]
     per_tap = packed.shape[3]
-    out_height, out_width, kernel_height, kernel_width, stride, padding = geometry
+    conv_height, conv_width, kernel_height, kernel_width, stride, padding, pool = geometry
+    out_height, out_width, field = conv_height // pool, conv_width // pool, indices.shape[1] // (pool * pool)
     for n in range(start, stop):
         for y in range(height):
             for x in range(width):
                 for c in range(channels):
                     packed[n, y, x, c // k] |= maps[n, y, x, c] << np.uint8(c % k)
-        for oy in range(out_height):
-            for ox in range(out_width):
-                position = (n * out_height + oy) * out_width + ox
+        for oy in range(conv_height):
+            for ox in range(conv_width):
+                position = (n * out_height + oy // pool) * out_width + ox // pool
+                offset = (oy % pool * pool + ox % pool) * field
                 for r in range(kernel_height):
                     y = oy * stride + r - padding
                     for s in range(kernel_width):
                         x = ox * stride + s - padding
                         if 0 <= y < height and 0 <= x < width:
-                            first = (r * kernel_width + s) * per_tap
+                            first = offset + (r * kernel_width + s) * per_tap
                             for g in range(per_tap):
                                 indices[position, first + g] = packed[n, y, x, g]
 
@@ -144,14 +152,14 @@ def _pack_points(
     indices: Indices,
     k: int,
     padded: int,
-    geometry: tuple[int, int, int, int, int, int],
+    geometry: tuple[int, int, int, int, int, int, int],
     start: int,
     stop: int,
 ) -> None:
     """Pack points by k for the elements of taps start..stop; `padded` points a plane."""
     planes, height, width, channels = maps.shape
-    out_height, out_width, _, kernel_width, stride, padding = geometry
-    positions = out_height * out_width
+    conv_height, conv_width, _, kernel_width, stride, padding, _ = geometry
+    positions = conv_height * conv_width
     points = planes * padded
     block = np.empty((_BLOCK_GROUPS, channels), np.uint8)
     for tap in range(start, stop):
@@ -166,8 +174,8 @@ def _pack_points(
                     position = point % padded
                     if point >= points or position >= positions:
                         continue
-                    y = position // out_width * stride + r - padding
-                    x = position % out_width * stride + s - padding
+                    y = position // conv_width * stride + r - padding
+                    x = position % conv_width * stride + s - padding
                     if 0 <= y < height and 0 <= x < width:
                         for c in range(channels):
                             block[g, c] |= maps[point // padded, y, x, c] << np.uint8(j)

@@ -6,7 +6,10 @@ from typing import Protocol
 
 
 class LayerShape(Protocol):
-    """A convolution of C x H x W in, M x OH x OW out and an R x S kernel, zero padding on every side."""
+    """A convolution of C x H x W in, M x OH x OW out and an R x S kernel, zero padding on every side.
+
+    Outputs are sums of `pool` x `pool` positions of the convolution's plane.
+    """
 
     @property
     def in_height(self) -> int: ...
@@ -14,6 +17,10 @@ class LayerShape(Protocol):
     def in_width(self) -> int: ...
     @property
     def in_channels(self) -> int: ...
+    @property
+    def conv_height(self) -> int: ...
+    @property
+    def conv_width(self) -> int: ...
     @property
     def out_height(self) -> int: ...
     @property
@@ -28,6 +35,8 @@ class LayerShape(Protocol):
     def stride(self) -> int: ...
     @property
     def padding(self) -> int: ...
+    @property
+    def pool(self) -> int: ...
     @property
     def fully_connected(self) -> bool: ...
 
@@ -46,7 +55,7 @@ def plane_points(layer: LayerShape, k: int) -> int:
     """Points that the (y, x) plane of one timestep and sample takes: a multiple of k, but 1 if fully connected."""
     if layer.fully_connected:
         return 1
-    return -(-layer.out_height * layer.out_width // k) * k
+    return -(-layer.conv_height * layer.conv_width // k) * k
 
 
 def update_group_count(layer: LayerShape, planes: int, k: int, lanes: int) -> int:

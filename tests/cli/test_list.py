@@ -15,6 +15,8 @@ def test_networks(capsys: pytest.CaptureFixture[str]) -> None:
     conv = next(row for row in rows if row.startswith("digits-conv "))
     weights = sum(layer.weights_count for layer in load_network("digits-conv").layers)
     assert "8 x 8 x 1 direct input; conv 32 3x3, conv 64 3x3 stride 2, linear 128, linear 10; " in conv
+    vgg = next(row for row in rows if row.startswith("cifar-vgg11 "))
+    assert "; conv 64 3x3 pool 2, conv 128 3x3 pool 2, conv 256 3x3, " in vgg
     assert conv.endswith(f"6 timesteps, {weights:,} weights")
 
 

@@ -134,7 +134,7 @@ def test_a_failed_comparison_is_exit_code_1(tmp_path: Path, trace: str, monkeypa
         (
             ["digits-cnv"],
             "run: unknown network or trace, got 'digits-cnv', "
-            "allowed: cifar-cnn, digits-conv, digits-mlp, a network file (.yaml) or a trace file",
+            "allowed: cifar-cnn, cifar-vgg11, .*, a network file (.yaml) or a trace file",
         ),
         (["no.h5"], "run: unknown network or trace, got 'no.h5', allowed: .*"),
         (["no.yaml"], "network: cannot read the network file (.*No such file.*), got 'no.yaml'"),

@@ -193,7 +193,7 @@ def test_words_for_wrong_options(
     [
         (
             "digits-convolution",
-            "network: unknown network, got 'digits-convolution', allowed: cifar-cnn, digits-conv, digits-mlp",
+            "network: unknown network, got 'digits-convolution', allowed: cifar-cnn, cifar-vgg11, digits-conv,",
         ),
         ("none.yaml", "network: cannot read the network file"),
     ],

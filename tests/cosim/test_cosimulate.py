@@ -99,6 +99,20 @@ def test_all_runs_every_stream(trace_path: Path, config: Config) -> None:
 
 
 @needs_verilator
+def test_all_of_a_pooled_network(tmp_path: Path, config: Config) -> None:
+    """Three pooled convolutions, the last over its whole plane: to the hardware, more tiles a position."""
+    network = small_network(first="pool", signed=True, exponent=6)
+    write_trace(make_step(network, spread=20), tmp_path / "trace")
+    result = cosimulate(tmp_path / "trace", config, "all", "verilator")
+    assert result.passed
+    for entry, count in zip(result.comparisons, result.available, strict=True):
+        assert entry.streams == count["streams"]
+        assert entry.law_cycles == entry.measured_cycles > 0
+        if (entry.engine, entry.layer) == ("forward", 0):  # planes x positions of a window x tiles of six groups
+            assert entry.tiles == entry.streams * 8 * 4 * 2
+
+
+@needs_verilator
 def test_processes_give_the_same_counts(trace_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = cosimulate(trace_path, config, "all", "verilator")
     monkeypatch.setattr(everything, "SMALL_CYCLES", 0)

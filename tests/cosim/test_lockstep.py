@@ -15,11 +15,12 @@ from rtl_models.reference.backward_items import backward_item_sums
 from rtl_models.units import Unit
 from tests.cosim.conftest import OVERRIDES
 from tests.cosim.mutants import crossed_row, silent_row, slow_row
-from tests.cosim.traces import ARITHMETIC
+from tests.cosim.traces import ARITHMETIC, make_step, small_network
 from tlm.cli.main import main
 from tlm.config import Config
 from tlm.cosim import config_for_trace, lockstep
 from tlm.cosim.locked import backward
+from workloads.trace_file import write_trace
 
 # times off the clock's edges, late data on every side, narrow ports, and a sums buffer that holds one job's
 STARVING = (
@@ -52,6 +53,14 @@ def test_a_whole_step(trace_path: Path, config: Config) -> None:
         "chip.weight_update.array1.row",
         "chip.backward.unit0",
     ]
+    assert all(part.tiles and part.results and part.wrong_results == 0 for part in result.parts)
+
+
+def test_a_whole_step_of_a_pooled_network(tmp_path: Path, config: Config) -> None:
+    write_trace(make_step(small_network(first="pool", signed=True, exponent=6), spread=20), tmp_path / "trace")
+    result = lockstep(tmp_path / "trace", config, window_tiles=100_000)
+    assert result.passed
+    assert result.differing == []
     assert all(part.tiles and part.results and part.wrong_results == 0 for part in result.parts)
 
 

@@ -28,6 +28,8 @@ CASES = {
     "unsigned bytes, one block": (small_network(exponent=7), Arithmetic(k=4, lanes=4, micro_batch=3)),
     "spikes": (small_network("spikes"), Arithmetic(k=2, lanes=1, micro_batch=8)),
     "bytes into a linear layer": (small_network(first="linear", signed=True, exponent=7), ARITHMETIC),
+    "pooled signed bytes": (small_network(first="pool", signed=True, exponent=6), ARITHMETIC),
+    "pooled spikes": (small_network("spikes", "pool"), Arithmetic(k=2, lanes=1, micro_batch=8)),
     "binary16": (small_network(exponent=7), Arithmetic(k=3, lanes=2, micro_batch=2)),
     "binary16 sums": (small_network(exponent=7), Arithmetic(BINARY16, BINARY16, k=3, lanes=4, micro_batch=4)),
     "bfloat16 sums": (small_network(exponent=7), Arithmetic(BFLOAT16, BFLOAT16, k=3, lanes=4, micro_batch=4)),
@@ -67,7 +69,7 @@ def test_sums_of_every_stream_lead_to_the_trace(case: str, tmp_path: Path) -> No
     assert differing == 0
 
 
-@pytest.mark.parametrize("case", ["signed bytes", "spikes"])
+@pytest.mark.parametrize("case", ["signed bytes", "spikes", "pooled signed bytes"])
 def test_leaving_out_zero_tiles_changes_no_bit(case: str, tmp_path: Path) -> None:
     network, arithmetic = CASES[case]
     write_trace(make_step(network, arithmetic), tmp_path / "trace")

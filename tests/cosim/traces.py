@@ -18,12 +18,20 @@ from workloads.training_step import initial_state, state_of, training_step
 ARITHMETIC = Arithmetic(value=BFLOAT16, k=3, lanes=4, micro_batch=2)
 RATES = OptimiserConstants(np.float32(0.1), np.float32(0.9), np.float32(0.0), 12, False)
 BATCH = 5
+POOLED = [
+    {"conv": {"channels": 3, "kernel": [2, 3], "padding": 1, "pool": 2}},
+    {"conv": {"channels": 4, "kernel": [2, 1], "padding": 1, "pool": 2}},
+    {"conv": {"channels": 3, "kernel": [2, 2], "padding": 1, "pool": 3}},
+]
+"""Planes of 6 x 4, 4 x 4 and 3 x 3."""
 CONV = {"conv": {"channels": 3, "kernel": [3, 3], "stride": 2, "padding": 1}}
 
 
 def small_network(coding: str = "direct", first: str = "conv", **source: Any) -> Network:
-    """A network of two or three layers on a 5 x 4 x 2 input."""
+    """A network of two or three layers on a 5 x 4 x 2 input; `first` is "conv", "linear" or "pool"."""
     layers: list[dict[str, Any]] = [{"linear": 5}, {"linear": 3}]
+    if first == "pool":
+        layers = POOLED
     if first == "conv":
         layers.insert(0, CONV)
     raw = {

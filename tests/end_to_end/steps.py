@@ -24,10 +24,16 @@ CONVS = [
     {"conv": {"channels": 4, "kernel": [3, 2], "padding": 1}},
     {"conv": {"channels": 5, "kernel": [3, 3], "stride": 2, "padding": 1}},
 ]
+POOLED = [
+    {"conv": {"channels": 4, "kernel": [3, 2], "padding": 1, "pool": 2}},
+    {"conv": {"channels": 5, "kernel": [2, 2], "padding": 1, "pool": 3}},
+    {"conv": {"channels": 3, "kernel": [2, 2], "padding": 1, "pool": 2}},
+]
 DEEP = [{"conv": {"channels": 2 + i % 3, "kernel": [2, 2], "padding": i % 2}} for i in range(8)]
 LAYERS: dict[str, list[dict[str, Any]]] = {
     "conv": [*CONVS, {"linear": 6}, {"linear": 3}],
     "linear": [{"linear": 7}, {"linear": 3}],
+    "pool": POOLED,
     "deep": [*DEEP, {"linear": 3}],
 }
 SOURCES: dict[str, dict[str, Any]] = {
@@ -40,6 +46,8 @@ STEPS = [
     ("signed", "conv", 2),
     ("spikes", "conv", 3),
     ("spikes", "conv", 1),
+    ("signed", "pool", 2),
+    ("spikes", "pool", 3),
     ("direct", "linear", 3),
     ("spikes", "linear", 2),
     ("direct", "deep", 2),
@@ -50,6 +58,8 @@ LONG_STEPS = [
     ("signed", "conv", 8),
     ("spikes", "conv", 9),
     ("spikes", "linear", 9),
+    ("direct", "pool", 9),
+    ("spikes", "pool", 9),
     ("direct", "deep", 4),
 ]
 """Steps of so many timesteps that staging some of them takes less room than all tensors."""

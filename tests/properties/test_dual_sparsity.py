@@ -6,7 +6,7 @@ are all ones or the firing masks; the sums of active outputs must agree with the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from rtl_models.reference.backward import backward_sums
 from rtl_models.reference.backward_items import BackwardTask, backward_item_sums, backward_outputs, backward_stimulus
 from rtl_models.simulators import VerilatorSimulator
 from tests.rtl_models.simulation import needs_verilator
+from tests.schedule.test_backward_items import pools
 from tests.units import backward_oracle
 from tests.units.test_lut_row import hostile_bits
 from tlm.config import Config, check_config
@@ -97,7 +98,7 @@ def defined_sums(step: Step, total: FloatFormat) -> NDArray[np.int64]:
             oy, ox = y + layer.padding - r, x + layer.padding - s
             if oy % layer.stride or ox % layer.stride:
                 continue
-            oy, ox = oy // layer.stride, ox // layer.stride
+            oy, ox = oy // layer.stride // layer.pool, ox // layer.stride // layer.pool
             if 0 <= oy < layer.out_height and 0 <= ox < layer.out_width:
                 gradient = backward_oracle.Number(step.gradients[b, oy, ox, m])
                 weight = backward_oracle.Number(step.weights[m, r, s, c])
@@ -111,7 +112,8 @@ def layers(draw: st.DrawFn) -> Layer:
     rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 2))
     height, width = draw(st.integers(rows, 4)), draw(st.integers(columns, 3))
     sizes = (height, width, draw(st.integers(1, 7)), draw(st.integers(1, 4)), rows, columns)
-    return Layer("upper", *sizes, draw(st.integers(1, 2)), draw(st.integers(0, 1)), False, True)
+    layer = Layer("upper", *sizes, draw(st.integers(1, 2)), draw(st.integers(0, 1)), False, True)
+    return replace(layer, pool=draw(pools(layer)))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

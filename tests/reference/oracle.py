@@ -159,19 +159,22 @@ class OracleStep:
 
     def sum_at(self, number: int, layer: Layer, here: tuple[int, ...]) -> float:
         t, b, y, x, m = here
-        k, weights = self.arithmetic.k, self.weights[number]
+        k, weights, p, psum = self.arithmetic.k, self.weights[number], layer.pool, 0.0
+        window = [(p * y + dy, p * x + dx) for dy in range(p) for dx in range(p)]
         if number or not self.direct:
-            groups, indices = forward_position(layer, k, weights, m, self.bit(number, t, b), y, x)
-            return row_sum(groups, indices, 0.0, self.arithmetic)
-        psum = 0.0
+            for position in window:
+                groups, indices = forward_position(layer, k, weights, m, self.bit(number, t, b), *position)
+                psum = row_sum(groups, indices, psum, self.arithmetic)
+            return psum
         for plane in range(8):
             psum = add(psum, psum, self.arithmetic.sum)
 
             def bit(iy: int, ix: int, c: int, plane: int = plane) -> int:
                 return plane_bit(self.inputs[b, iy, ix, c], plane)
 
-            groups, indices = forward_position(layer, k, weights, m, bit, y, x)
-            psum = row_sum(groups, indices, psum, self.arithmetic, self.network.input.signed and plane == 0)
+            for position in window:
+                groups, indices = forward_position(layer, k, weights, m, bit, *position)
+                psum = row_sum(groups, indices, psum, self.arithmetic, self.network.input.signed and plane == 0)
             assert psum != 0 or math.copysign(1.0, psum) > 0, "a psum is never -0"
         return multiply(psum, 2.0**-self.network.input.exponent, self.arithmetic.sum)
 
@@ -212,8 +215,9 @@ class OracleStep:
                 if oy % layer.stride or ox % layer.stride:
                     continue
                 oy, ox = oy // layer.stride, ox // layer.stride
-                if not (0 <= oy < layer.out_height and 0 <= ox < layer.out_width):
+                if not (0 <= oy < layer.out_height * layer.pool and 0 <= ox < layer.out_width * layer.pool):
                     continue
+                oy, ox = oy // layer.pool, ox // layer.pool
                 for m in range(layer.out_channels):
                     acc = add(acc, multiply(float(weights[m, r, s, c]), float(above[t, b, oy, ox, m]), total), total)
         return acc
@@ -224,7 +228,8 @@ class OracleStep:
         points: list[tuple[int, int, int, int] | None] = []
         for t in range(timesteps - 1, -1, -1):
             for b in range(first, min(first + self.arithmetic.micro_batch, self.batch)):
-                points += [(t, b, y, x) for y in range(layer.out_height) for x in range(layer.out_width)]
+                height, width = layer.out_height * layer.pool, layer.out_width * layer.pool
+                points += [(t, b, y, x) for y in range(height) for x in range(width)]
                 if not layer.fully_connected:
                     points += [None] * (-len(points) % k)
         return points + [None] * (-len(points) % k)
@@ -274,14 +279,15 @@ class OracleStep:
         m, r, s, c = here
         gradients, inputs = [], []
         for point in points:
-            gradients.append(0.0 if point is None else float(du[(*point, m)]))
-            held = 0
+            gradient, held = 0.0, 0
             if point is not None:
                 t, b, y, x = point
+                gradient = float(du[t, b, y // layer.pool, x // layer.pool, m])
                 iy, ix = y * layer.stride + r - layer.padding, x * layer.stride + s - layer.padding
                 if 0 <= iy < layer.in_height and 0 <= ix < layer.in_width:
                     picture = self.direct and number == 0
                     held = int(self.inputs[b, iy, ix, c]) if picture else self.bit(number, t, b)(iy, ix, c)
+            gradients.append(gradient)
             inputs.append(held)
         k = self.arithmetic.k
         cut = range(0, len(points), k)

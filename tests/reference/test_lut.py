@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from rtl_models.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat, decode
 from rtl_models.reference import lut
 from rtl_models.reference.lut import LutTables
+from rtl_models.reference.packing import forward_indices, forward_operands
 from rtl_models.reference.threads import set_threads
-from tests.reference.oracle import row_sum
+from tests.reference.oracle import forward_position, row_sum
+from workloads.network import Layer
 from workloads.record import Arithmetic
 
 PAIRS = [
@@ -185,3 +187,26 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
     finally:
         set_threads(0)
     assert results[0] == results[1] == results[2]
+
+
+def test_a_window_is_summed_in_raster_order() -> None:
+    """One psum through all four positions of each window; the mutant that runs over them backwards gives other sums."""
+    rng = np.random.default_rng(11)
+    layer, k, lanes = Layer("pooled", 4, 4, 3, 40, 2, 2, 1, 2, False, True, 2), 3, 2
+    weights = alike(rng, layer.weights_shape, BINARY16)
+    spikes = (rng.random((1, 1, 4, 4, 3)) < 0.7).astype(np.uint8)
+    operands = forward_operands(layer, weights, k, lanes)
+    indices = forward_indices(layer, spikes, k, lanes)
+    sums, mutant = np.zeros((2, layer.out_positions, 40), np.float32)
+    tables = LutTables(operands, lanes, BINARY16, BINARY32)
+    tables.accumulate(indices, sums)
+    by_position = indices.reshape(layer.out_positions, layer.window, -1)
+    tables.accumulate(np.ascontiguousarray(by_position[:, ::-1]).reshape(indices.shape), mutant)
+    for position, m in np.ndindex(layer.out_positions, 40):
+        psum, (y, x) = 0.0, divmod(position, layer.out_width)
+        for dy, dx in np.ndindex(2, 2):
+            here = (2 * y + dy, 2 * x + dx)
+            field = forward_position(layer, k, weights, m, lambda *at: int(spikes[(0, 0, *at)]), *here)
+            psum = row_sum(*field, psum, Arithmetic(k=k, lanes=lanes))
+        assert sums[position, m] == psum
+    assert (mutant != sums).mean() > 0.1

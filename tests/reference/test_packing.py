@@ -16,7 +16,8 @@ from workloads.network import Layer
 
 CONV = Layer("conv", 5, 4, 3, 2, 3, 2, 2, 1, False, True)
 LINEAR = Layer("linear", 2, 3, 5, 4, 2, 3, 1, 0, True, True)
-LAYERS = pytest.mark.parametrize("layer", [CONV, LINEAR], ids=["conv", "linear"])
+POOLED = Layer("pooled", 5, 4, 3, 2, 2, 3, 1, 1, False, True, 2)  # 6 x 4 positions, 3 x 2 windows
+LAYERS = pytest.mark.parametrize("layer", [CONV, LINEAR, POOLED], ids=["conv", "linear", "pooled"])
 
 
 def random_spikes(layer: Layer, timesteps: int, samples: int) -> np.ndarray:
@@ -40,13 +41,16 @@ def test_forward_indices_follow_the_receptive_field(layer: Layer, k: int, lanes:
     positions = list(np.ndindex(2, 3, layer.out_height, layer.out_width))
     per_tap = -(-layer.in_channels // k)
     assert indices.shape[0] == len(positions)
-    assert indices.shape[1] % lanes == 0
-    for p, point in enumerate(positions):
-        wanted = np.zeros(indices.shape[1], np.uint8)
-        for r, s, c in np.ndindex(layer.kernel_height, layer.kernel_width, layer.in_channels):
-            group = (r * layer.kernel_width + s) * per_tap + c // k
-            wanted[group] |= spike_at(layer, spikes, point, (r, s, c)) << (c % k)
-        assert np.array_equal(indices[p], wanted)
+    assert indices.shape[1] % (lanes * layer.window) == 0
+    for p, (t, b, y, x) in enumerate(positions):
+        for i, (dy, dx) in enumerate(np.ndindex(layer.pool, layer.pool)):
+            seen = np.split(indices[p], layer.window)[i]
+            wanted = np.zeros_like(seen)
+            for r, s, c in np.ndindex(layer.kernel_height, layer.kernel_width, layer.in_channels):
+                group = (r * layer.kernel_width + s) * per_tap + c // k
+                point = (t, b, layer.pool * y + dy, layer.pool * x + dx)
+                wanted[group] |= spike_at(layer, spikes, point, (r, s, c)) << (c % k)
+            assert np.array_equal(seen, wanted)
 
 
 @LAYERS
@@ -71,7 +75,7 @@ def test_points_run_time_backwards_and_planes_are_padded(layer: Layer, k: int, l
     points: list[tuple[int, ...] | None] = []
     for t in (2, 1, 0):
         for b in range(2):
-            points += [(t, b, y, x) for y in range(layer.out_height) for x in range(layer.out_width)]
+            points += [(t, b, y, x) for y in range(layer.conv_height) for x in range(layer.conv_width)]
             if not layer.fully_connected:
                 points += [None] * (-len(points) % k)
     points += [None] * (-len(points) % (k * lanes))
@@ -81,7 +85,10 @@ def test_points_run_time_backwards_and_planes_are_padded(layer: Layer, k: int, l
     assert groups.shape == (layer.out_channels, len(points) // k, k)
     assert indices.shape == (len(elements), len(points) // k)
     for i, point in enumerate(points):
-        wanted = np.zeros(layer.out_channels) if point is None else gradients[point]
+        wanted = np.zeros(layer.out_channels)
+        if point is not None:
+            t, b, y, x = point
+            wanted = gradients[t, b, y // layer.pool, x // layer.pool]
         assert np.array_equal(groups[:, i // k, i % k], wanted)
         for e, element in enumerate(elements):
             bit = 0 if point is None else spike_at(layer, spikes, point, element)

@@ -94,18 +94,19 @@ def naive_backward(layer: Layer, du: np.ndarray, weights: np.ndarray, skip: bool
             oy, ox = y + layer.padding - r, x + layer.padding - s
             if oy % layer.stride or ox % layer.stride:
                 continue
-            oy, ox = oy // layer.stride, ox // layer.stride
+            oy, ox = oy // layer.stride // layer.pool, ox // layer.stride // layer.pool
             if 0 <= oy < layer.out_height and 0 <= ox < layer.out_width and (du[n, oy, ox, m] != 0 or not skip):
                 acc = add(acc, multiply(float(weights[m, r, s, c]), float(du[n, oy, ox, m]), BINARY32), BINARY32)
         sums[n, y, x, c] = acc
     return sums
 
 
+@pytest.mark.parametrize("pool", [1, 3])
 @pytest.mark.parametrize(("density", "channels"), [(0.0, 5), (0.3, 5), (1.0, 5), (0.5, 35)])
-def test_leaving_out_zero_gradients_changes_no_bit(density: float, channels: int) -> None:
+def test_leaving_out_zero_gradients_changes_no_bit(density: float, channels: int, pool: int) -> None:
     """Both zeros among the gradients, hostile weights: the full sum, the sparse sum and the kernel agree."""
     rng = np.random.default_rng(5)
-    layer = Layer("conv", 4, 3, channels, 6, 3, 2, 2, 1, False, True)
+    layer = Layer("conv", 6, 5, channels, 6, 3, 2, 2, 1, False, True, pool)  # 3 x 3 positions
     weights = hostile(rng, layer.weights_shape, BINARY16)
     shape = (2, layer.out_height, layer.out_width, layer.out_channels)
     zeros = rng.choice(np.array([0.0, -0.0], np.float32), shape)

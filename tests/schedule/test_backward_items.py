@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,19 +18,14 @@ def layers(draw: st.DrawFn) -> Layer:
     rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     height, width = draw(st.integers(rows, 5)), draw(st.integers(columns, 5))
     channels, out = draw(st.integers(1, 5)), draw(st.integers(1, 4))
-    return Layer(
-        "upper",
-        height,
-        width,
-        channels,
-        out,
-        rows,
-        columns,
-        draw(st.integers(1, 3)),
-        draw(st.integers(0, 2)),
-        False,
-        True,
-    )
+    kernel = (rows, columns, draw(st.integers(1, 3)), draw(st.integers(0, 2)))
+    layer = Layer("upper", height, width, channels, out, *kernel, False, True)
+    return replace(layer, pool=draw(pools(layer)))
+
+
+def pools(layer: Layer) -> st.SearchStrategy[int]:
+    """Sizes of windows that cover the plane of an unpooled convolution."""
+    return st.sampled_from([p for p in (1, 2, 3) if not (layer.conv_height % p or layer.conv_width % p)])
 
 
 @settings(max_examples=60)
@@ -45,8 +42,8 @@ def test_items_equal_the_definition(layer: Layer, seed: int, tile: int, skip_zer
     macs = 0
     for b, y, x in np.ndindex(*masks.shape[:3]):
         reached = [
-            gradients[b, oy, ox, m]
-            for oy, ox, m in np.ndindex(layer.out_height, layer.out_width, layer.out_channels)
+            gradients[b, oy // layer.pool, ox // layer.pool, m]
+            for oy, ox, m in np.ndindex(layer.conv_height, layer.conv_width, layer.out_channels)
             if 0 <= y + layer.padding - oy * layer.stride < layer.kernel_height
             and 0 <= x + layer.padding - ox * layer.stride < layer.kernel_width
         ]

@@ -14,7 +14,14 @@ from tlm.schedule.traffic import count_traffic
 from tlm.simulation import simulate
 from workloads.network import load_network
 
-STEPS = [("direct", "conv", 9), ("spikes", "conv", 6), ("spikes", "linear", 9), ("signed", "linear", 5)]
+STEPS = [
+    ("direct", "conv", 9),
+    ("spikes", "conv", 6),
+    ("spikes", "linear", 9),
+    ("signed", "linear", 5),
+    ("direct", "pool", 6),
+    ("spikes", "pool", 6),
+]
 BUFFERS = {"spikes": 400, "weights": 800, "potentials": 6000, "gradients": 8000, "partial_sums": 1700}
 """The largest size drawn for each: enough for everything, or nearly so."""
 

@@ -57,9 +57,9 @@ def test_sums_without_zero_tiles_have_the_same_bits(
 
 
 @pytest.mark.parametrize("coding", ["direct", "signed", "spikes"])
-@pytest.mark.parametrize("layer", [0, 1, 3])
-def test_the_map_of_a_trace_says_which_tiles_have_no_spike(coding: str, layer: int) -> None:
-    trace = make_trace(coding, "conv", 2 if coding == "signed" else 3)
+@pytest.mark.parametrize(("layers", "layer"), [("conv", 0), ("conv", 1), ("conv", 3), ("pool", 0), ("pool", 1)])
+def test_the_map_of_a_trace_says_which_tiles_have_no_spike(coding: str, layers: str, layer: int) -> None:
+    trace = make_trace(coding, layers, 2 if coding == "signed" else 3)
     shape, k, lanes = trace.network.layers[layer], ARITHMETIC.k, ARITHMETIC.lanes
     if layer:
         planes = [trace.spikes(layer - 1, BATCH.samples)]

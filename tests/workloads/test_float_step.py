@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rtl_models.formats import BINARY32
 from tests.workloads.test_training_step import random_inputs, small_network
-from workloads.float_step import cross_entropy, float_logits, float_step, real_inputs, sgd_update
+from workloads.float_step import (
+    convolve,
+    convolve_back,
+    correlate,
+    cross_entropy,
+    float_logits,
+    float_step,
+    real_inputs,
+    sgd_update,
+)
 from workloads.initialise import initial_weights
-from workloads.network import Network
+from workloads.network import Layer, Network
 from workloads.record import Arithmetic, OptimiserConstants
 from workloads.training_step import state_of, training_step
 
@@ -17,6 +28,8 @@ NETWORKS = {
     "spikes": small_network("spikes"),
     "bytes": small_network("direct", exponent=8),
     "signed bytes": small_network("direct", "linear", exponent=7, signed=True),
+    "pooled spikes": small_network("spikes", "pool"),
+    "pooled bytes": small_network("direct", "pool", exponent=8),
 }
 
 
@@ -46,18 +59,58 @@ def test_agrees_with_the_machine_in_binary32(name: str) -> None:
             np.testing.assert_allclose(a.reshape(b.shape), b, rtol=0, atol=1e-5 * np.abs(b).max())
 
 
-def test_the_last_layers_gradient_is_the_losss_slope() -> None:
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("spikes", [(0, 0, 0, 0), (1, 0, 0, 3), (3, 0, 0, 5)]),
+        ("pooled spikes", [(0, 0, 0, 0), (1, 1, 0, 2), (3, 0, 1, 1)]),
+    ],
+)
+def test_the_last_layers_gradient_is_the_losss_slope(name: str, places: list[tuple[int, ...]]) -> None:
     """The only layer behind which nothing is discontinuous: finite differences of the loss by its weights."""
-    network = NETWORKS["spikes"]
+    network = NETWORKS[name]
     weights, inputs, labels = example(network)
     exact = float_step(network, weights, inputs, labels).layers[-1].weight_gradient
-    for here in [(0, 0, 0, 0), (1, 0, 0, 3), (3, 0, 0, 5)]:
+    assert np.abs(exact).max() > 1e-4
+    for here in places:
         moved = []
         for step in (-1e-6, 1e-6):
             last = weights[-1].copy()
             last[here] += step
             moved.append(cross_entropy(float_logits(network, (*weights[:-1], last), inputs), labels)[0])
         assert (moved[1] - moved[0]) / 2e-6 == pytest.approx(exact[here], abs=1e-9)
+
+
+def widened(layer: Layer, weights: np.ndarray) -> tuple[Layer, np.ndarray]:
+    """The convolution without pooling that gives the same sums: a wider kernel and stride, its weights overlaid."""
+    p, stride = layer.pool, layer.stride
+    size = [extent + (p - 1) * stride for extent in weights.shape[1:3]]
+    wide = np.zeros((weights.shape[0], *size, weights.shape[3]))
+    for dy, dx in np.ndindex(p, p):
+        at = (slice(dy * stride, dy * stride + weights.shape[1]), slice(dx * stride, dx * stride + weights.shape[2]))
+        wide[:, *at] += weights
+    return replace(layer, kernel_height=size[0], kernel_width=size[1], stride=p * stride, pool=1), wide
+
+
+@pytest.mark.parametrize(("pool", "stride"), [(2, 1), (3, 1), (2, 2)])
+def test_pooling_is_a_convolution_with_a_wider_kernel_and_stride(pool: int, stride: int) -> None:
+    """All three convolutions of a step; a weight's gradient is that of every place where the wider kernel holds it."""
+    side = 3 + (2 * pool - 1) * stride - 2  # planes of 2 x 2 windows
+    layer = Layer("pooled", side, side, 3, 4, 3, 3, stride, 1, False, True, pool)
+    rng = np.random.default_rng(4)
+    weights, maps = rng.normal(size=layer.weights_shape), rng.normal(size=(2, 3, side, side, 3))
+    gradients = rng.normal(size=(2, 3, 2, 2, 4))
+    wide, wide_weights = widened(layer, weights)
+    assert (wide.out_height, layer.out_height, layer.conv_height) == (2, 2, 2 * pool)
+    np.testing.assert_allclose(convolve(layer, maps, weights), convolve(wide, maps, wide_weights), atol=1e-12)
+    np.testing.assert_allclose(
+        convolve_back(layer, gradients, weights), convolve_back(wide, gradients, wide_weights), atol=1e-12
+    )
+    by_place = correlate(wide, maps, gradients)
+    total = np.zeros(layer.weights_shape)
+    for dy, dx in np.ndindex(pool, pool):
+        total += by_place[:, dy * stride : dy * stride + 3, dx * stride : dx * stride + 3]
+    np.testing.assert_allclose(correlate(layer, maps, gradients), total, atol=1e-12)
 
 
 def test_real_inputs_may_differ_from_timestep_to_timestep() -> None:

@@ -25,7 +25,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_shipped_networks() -> None:
-    assert list_networks() == ["cifar-cnn", "digits-conv", "digits-mlp"]
+    assert list_networks() == ["cifar-cnn", "cifar-vgg11", "digits-conv", "digits-mlp", "imagenet-alexnet"]
     conv = load_network("digits-conv")
     shapes = [(layer.out_height, layer.out_width, layer.out_channels) for layer in conv.layers]
     assert shapes == [(8, 8, 32), (4, 4, 64), (1, 1, 128), (1, 1, 10)]
@@ -46,6 +46,28 @@ def test_shapes_are_chained() -> None:
     assert (conv.elements, conv.weights_count, conv.macs_per_timestep()) == (18, 90, 1440)
     assert [conv.groups(k) for k in (1, 2, 3, 4)] == [18, 12, 6, 6]
     assert network.input.signed
+
+
+def test_shapes_with_pooling() -> None:
+    conv = {"channels": 5, "kernel": [3, 2], "stride": 2, "padding": 1, "pool": 2}
+    last = {"channels": 4, "kernel": [1, 1], "pool": 2}
+    network = parse_network(GOOD | {"layers": [{"conv": conv}, {"conv": last}]}, "net.yaml")
+    pooled, whole = network.layers
+    assert (pooled.conv_height, pooled.conv_width, pooled.conv_positions, pooled.window) == (4, 4, 16, 4)
+    assert (pooled.out_height, pooled.out_width, pooled.out_positions) == (2, 2, 4)
+    assert (pooled.elements, pooled.weights_count, pooled.macs_per_timestep()) == (18, 90, 1440)
+    assert (whole.in_height, whole.out_positions, whole.spiking, network.classes) == (2, 1, False, 4)
+    assert parse_network(network.to_dict(), "x") == network
+    assert "pool" not in parse_network(GOOD, "net").to_dict()["layers"][0]["conv"]
+
+
+def test_shapes_of_the_large_networks() -> None:
+    vgg, alexnet = load_network("cifar-vgg11"), load_network("imagenet-alexnet")
+    assert [layer.out_height for layer in vgg.layers] == [16, 8, 8, 4, 4, 2, 2, 1, 1, 1, 1]
+    assert [layer.conv_height for layer in vgg.layers] == [32, 16, 8, 8, 4, 4, 2, 2, 1, 1, 1]
+    assert [layer.out_height for layer in alexnet.layers] == [112, 56, 28, 14, 14, 14, 7, 1, 1, 1]
+    assert [layer.elements for layer in alexnet.layers[-3:]] == [12544, 4096, 4096]
+    assert alexnet.classes == 1000
 
 
 @given(
@@ -129,8 +151,27 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
         (("neuron", "alpha"), 1.5, r"^f: neuron: alpha: wrong value, got 1.5, allowed: 0\.\.1$"),
         (("neuron", "interval"), 0, r"^f: neuron: interval: wrong value, got 0.0, allowed: a number > 0$"),
         (("layers",), [{"linear": 3}], r"^f: layers: must be a list of at least two layers, got "),
-        (("layers", 1), {"conv": {"channels": 2, "kernel": [1, 1]}}, r"^f: layers\[2\]: the last layer must be linear"),
-        (("layers", 0), {"pool": 2}, r"^f: layers\[1\]: unknown key, got 'pool', allowed: conv, linear$"),
+        (
+            ("layers", 1),
+            {"conv": {"channels": 2, "kernel": [1, 1], "pool": 2}},
+            r"^f: layers\[2\]: the last layer must have one position, got 'conv with 2 x 2', "
+            r"allowed: linear, or a conv whose output is 1 x 1$",
+        ),
+        (
+            ("layers", 0),
+            {"pool": 2},
+            r"^f: layers\[1\]: pool is a key of a conv layer, whose sums it adds up before the neuron, got 'pool', "
+            r"allowed: conv: {.., pool: 2}$",
+        ),
+        (("layers", 1, "pool"), 2, r"^f: layers\[2\]: pool is a key of a conv layer, "),
+        (("layers", 0, "conv", "pool"), 0, r"^f: layers\[1\]: conv: pool: wrong value, got 0"),
+        (
+            ("layers", 0, "conv", "pool"),
+            3,
+            r"^f: layers\[1\]: conv: pool: the windows do not cover the plane of conv1, got 3, "
+            r"allowed: a divisor of both sides of its plane, 4 x 4$",
+        ),
+        (("layers", 0), {"dense": 2}, r"^f: layers\[1\]: unknown key, got 'dense', allowed: conv, linear$"),
         (("layers", 0), {}, r"^f: layers\[1\]: must have exactly one key, got \[\], allowed: conv or linear$"),
         (("layers", 1, "linear"), -1, r"^f: layers\[2\]: linear: wrong value, got -1, allowed: a whole number >= 1$"),
         (("layers", 0, "conv", "bias"), 1, r"^f: layers\[1\]: conv: unknown key, got 'bias'"),
@@ -151,7 +192,8 @@ def test_words_for_mistakes(keys: tuple[Any, ...], value: object, text: str) -> 
 
 def test_words_for_files(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"^network: unknown network, got 'lenet', allowed: cifar-cnn, digits-conv, digits-mlp or a"
+        InputError,
+        match=r"^network: unknown network, got 'lenet', allowed: cifar-cnn, cifar-vgg11, digits-conv, digits-mlp",
     ):
         load_network("lenet")
     with pytest.raises(

@@ -19,7 +19,7 @@ from workloads.trace_statistics import count_zero_groups
 def slow_zero_groups(bits: Flags, layer: Any, k: int) -> tuple[int, int]:
     zeros = total = 0
     planes = bits.shape[0]
-    outputs = itertools.product(range(planes), range(layer.out_height), range(layer.out_width))
+    outputs = itertools.product(range(planes), range(layer.conv_height), range(layer.conv_width))
     for plane, y, x in outputs:
         for r, s in itertools.product(range(layer.kernel_height), range(layer.kernel_width)):
             row, column = y * layer.stride + r - layer.padding, x * layer.stride + s - layer.padding
@@ -31,9 +31,9 @@ def slow_zero_groups(bits: Flags, layer: Any, k: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("k", range(1, 9))
-@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 1), (2, 1), (3, 2)])
-def test_zero_groups(k: int, stride: int, padding: int) -> None:
-    conv = {"channels": 2, "kernel": [3, 2], "stride": stride, "padding": padding}
+@pytest.mark.parametrize(("stride", "padding", "pool"), [(1, 0, 2), (1, 1, 2), (2, 1, 1), (3, 2, 1)])
+def test_zero_groups(k: int, stride: int, padding: int, pool: int) -> None:
+    conv = {"channels": 2, "kernel": [3, 2], "stride": stride, "padding": padding, "pool": pool}
     layer = small_network(layers=[{"conv": conv}, {"linear": 2}]).layers[0]
     bits = (np.random.default_rng(k).random((3, 4, 5, 3)) < 0.3).astype(np.uint8)
     assert count_zero_groups(bits, layer, k) == slow_zero_groups(bits, layer, k)

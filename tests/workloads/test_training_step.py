@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rtl_models.formats import BFLOAT16, BINARY16, BINARY32
+from rtl_models.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat
 from tests.reference.oracle import OracleStep
 from workloads.initialise import initial_weights
 from workloads.network import Network, parse_network
@@ -19,8 +21,19 @@ RATES = OptimiserConstants(np.float32(0.1), np.float32(0.9), np.float32(0.0), 12
 NEURON = {"alpha": 0.3, "threshold": 0.25, "interval": 0.4, "beta": 1.5}
 
 
+POOLED = [
+    {"conv": {"channels": 5, "kernel": [3, 2], "stride": 1, "padding": 1, "pool": 2}},
+    {"conv": {"channels": 3, "kernel": [2, 2], "padding": 1, "pool": 3}},
+    {"conv": {"channels": 4, "kernel": [2, 2], "padding": 1, "pool": 2}},
+]
+"""Planes of 4 x 4, 3 x 3 and 2 x 2 on an input of 4 x 3: windows of 2 x 2, 3 x 3 and the whole plane."""
+
+
 def small_network(coding: str, first: str = "conv", timesteps: int = 3, **source: Any) -> Network:
-    """Odd planes, a stride, channels that are no multiple of k, and two fully connected layers."""
+    """Odd planes, a stride, channels that are no multiple of k, and two fully connected layers.
+
+    `first`: "linear" leaves the convolutions out; "pool" pools each of three, the last over its whole plane.
+    """
     layers: list[dict[str, Any]] = [
         {"conv": {"channels": 5, "kernel": [3, 2], "stride": 1, "padding": 1}},
         {"conv": {"channels": 3, "kernel": [3, 3], "stride": 2, "padding": 1}},
@@ -31,7 +44,8 @@ def small_network(coding: str, first: str = "conv", timesteps: int = 3, **source
         "input": {"shape": [4, 3, 3], "coding": coding} | source,
         "timesteps": timesteps,
         "neuron": NEURON,
-        "layers": layers if first == "conv" else layers[2:],
+        "initial_gain": 1.0 if first == "pool" else 0.5,
+        "layers": {"conv": layers, "linear": layers[2:], "pool": POOLED}[first],
     }
     return parse_network(raw, "small")
 
@@ -102,6 +116,21 @@ CASES = {
     "bfloat16 sums": (small_network("direct", exponent=8), Arithmetic(BFLOAT16, BFLOAT16, k=5, lanes=4, micro_batch=2)),
     "binary16 sums": (small_network("spikes"), Arithmetic(BINARY16, BINARY16, k=8, lanes=16, micro_batch=8)),
     "binary32": (small_network("spikes", timesteps=2), Arithmetic(BINARY32, BINARY32, k=1, lanes=1, micro_batch=1)),
+    "pooled spikes": (small_network("spikes", "pool"), Arithmetic(k=3, lanes=2, micro_batch=2)),
+    "pooled bytes": (small_network("direct", "pool", exponent=8), Arithmetic(micro_batch=2)),
+    "pooled signed bytes": (
+        small_network("direct", "pool", exponent=7, signed=True),
+        Arithmetic(BFLOAT16, BINARY32, k=2, lanes=4, micro_batch=2),
+    ),
+    "pooled, bfloat16 sums": (
+        small_network("direct", "pool", exponent=8),
+        Arithmetic(BFLOAT16, BFLOAT16, k=5, lanes=8, micro_batch=3),
+    ),
+    "pooled, binary16 sums": (small_network("spikes", "pool"), Arithmetic(BINARY16, BINARY16, lanes=2, micro_batch=8)),
+    "pooled, binary32": (
+        small_network("spikes", "pool", timesteps=2),
+        Arithmetic(BINARY32, BINARY32, k=1, lanes=1, micro_batch=1),
+    ),
     "one timestep": (small_network("direct", timesteps=1, exponent=8), Arithmetic(k=6, lanes=32, micro_batch=4)),
 }
 
@@ -113,3 +142,40 @@ def test_every_bit_follows_the_contract(case: str) -> None:
     assert_equals_oracle(record, oracle)
     assert any(layer.spikes is not None and layer.spikes.any() for layer in record.layers), "the case fires nowhere"
     assert all(layer.weight_gradient.any() for layer in record.layers), "a layer without a gradient tests nothing"
+
+
+@st.composite
+def pooled_networks(draw: st.DrawFn) -> Network:
+    """Two layers on at most 5 x 5 x 2: a pooled convolution, then a linear one or one pooled over its whole plane."""
+    height, width = draw(st.integers(2, 5)), draw(st.integers(2, 5))
+    kernel = [draw(st.integers(1, min(3, height))), draw(st.integers(1, min(3, width)))]
+    stride, padding = draw(st.integers(1, 2)), draw(st.integers(0, 2))
+    plane = [(side + 2 * padding - size) // stride + 1 for side, size in zip((height, width), kernel, strict=True)]
+    pool = draw(st.sampled_from([p for p in (2, 3) if not (plane[0] % p or plane[1] % p)] or [1]))
+    first = {"channels": draw(st.integers(1, 4)), "kernel": kernel, "stride": stride, "padding": padding, "pool": pool}
+    last: dict[str, Any] = {"linear": 3}
+    if plane[0] == plane[1] and draw(st.booleans()):
+        last = {"conv": {"channels": 3, "kernel": [1, 1], "pool": plane[0] // pool}}
+    source = draw(st.sampled_from([{"coding": "spikes"}, {"exponent": 8}, {"exponent": 7, "signed": True}]))
+    raw = {
+        "input": {"shape": [height, width, draw(st.integers(1, 2))]} | source,
+        "timesteps": draw(st.integers(1, 2)),
+        "neuron": NEURON,
+        "layers": [{"conv": first}, last],
+    }
+    return parse_network(raw, "pooled")
+
+
+@settings(max_examples=15)
+@given(
+    pooled_networks(),
+    st.sampled_from([(BINARY16, BINARY32), (BFLOAT16, BINARY32), (BFLOAT16, BFLOAT16), (BINARY32, BINARY32)]),
+    st.integers(1, 8),
+    st.sampled_from([1, 2, 4, 16]),
+    st.integers(0, 2**32),
+)
+def test_every_bit_of_pooled_networks(
+    network: Network, formats: tuple[FloatFormat, FloatFormat], k: int, lanes: int, seed: int
+) -> None:
+    record, oracle = both(network, Arithmetic(*formats, k=k, lanes=lanes, micro_batch=2), batch=3, seed=seed)
+    assert_equals_oracle(record, oracle)

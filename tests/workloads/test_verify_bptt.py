@@ -41,9 +41,9 @@ def test_every_reference_is_inside_its_bounds(file: Path) -> None:
         assert all(layer.potentials is None or layer.potentials.compared > 0 for layer in mode.layers)
 
 
-def reference_of(seed: int, coding: str, arithmetic: Arithmetic, **source: Any) -> BpttReference:
+def reference_of(seed: int, coding: str, arithmetic: Arithmetic, first: str = "conv", **source: Any) -> BpttReference:
     """A reference that our own binary64 step solves: any number of them, for the bounds to hold on."""
-    network = small_network(coding, timesteps=2 + seed % 6, **source)
+    network = small_network(coding, first, timesteps=2 + seed % 6, **source)
     rng = np.random.default_rng(seed)
     stored = arithmetic.value.fraction_bits + 1
     weights = []
@@ -69,11 +69,13 @@ def reference_of(seed: int, coding: str, arithmetic: Arithmetic, **source: Any) 
 
 
 @pytest.mark.parametrize("coding", ["spikes", "direct"])
-@pytest.mark.parametrize("seed", range(8))
-def test_bounds_hold_on_other_networks(coding: str, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("first", "seed"), [("conv", seed) for seed in range(8)] + [("pool", seed) for seed in range(4)]
+)
+def test_bounds_hold_on_other_networks(coding: str, first: str, seed: int) -> None:
     arithmetic = Arithmetic(k=1 + seed % 8, lanes=2 ** (seed % 5), micro_batch=1 + seed % 3)
     source = {} if coding == "spikes" else {"exponent": 8}
-    reference = reference_of(seed, coding, arithmetic, **source)
+    reference = reference_of(seed, coding, arithmetic, first, **source)
     weights = tuple(layer.weights for layer in reference.layers)
     exact = float_step(reference.network, weights, reference.inputs, reference.labels)
     verdict = verify_machine(reference, exact, arithmetic, "own")
@@ -216,6 +218,11 @@ def moving_pixels(arrays: dict[str, Any]) -> None:
         (SMALL, put_meta(timesteps=-1), "meta: timesteps: wrong value, got -1, allowed: a whole number >= 1$"),
         (SMALL, put_meta(layers=3), "meta: layers: must be a list, got 3$"),
         (SMALL, put_meta(layers=[{"kind": "pool"}]), r"meta: layers\[0\]: must be an object whose kind is known, got "),
+        (
+            SMALL,
+            put_meta(layers=[{"kind": "fc", "out": 3, "pool": 2}]),
+            r"meta: layers\[0\]: wrong keys, got 'kind, out, pool', allowed: kind, out$",
+        ),
         (SMALL, put_meta(layers=[{"kind": "fc"}]), r"meta: layers\[0\]: wrong keys, got 'kind', allowed: kind, out$"),
         (SMALL, put_meta(input_shape=[1, 2]), r"meta: input_shape: must be \[channels, height, width\], got \[1, 2\]$"),
         (SMALL, put_meta(neuron={"alpha": 2}), "meta: neuron: alpha: wrong value, got 2.0, allowed: 0..1$"),

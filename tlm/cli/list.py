@@ -52,7 +52,8 @@ def _describe_layer(layer: Layer) -> str:
     if layer.fully_connected:
         return f"linear {layer.out_channels}"
     stride = f" stride {layer.stride}" if layer.stride > 1 else ""
-    return f"conv {layer.out_channels} {layer.kernel_height}x{layer.kernel_width}{stride}"
+    pool = f" pool {layer.pool}" if layer.pool > 1 else ""
+    return f"conv {layer.out_channels} {layer.kernel_height}x{layer.kernel_width}{stride}{pool}"
 
 
 def _describe_preset(config: Config) -> str:

@@ -54,6 +54,7 @@ def describe(opened: Trace, file: Path) -> dict[str, Any]:
                 "kernel": [layer.kernel_height, layer.kernel_width],
                 "stride": layer.stride,
                 "padding": layer.padding,
+                "pool": layer.pool,
                 "tensors": tensors,
                 "sparsity": asdict(opened.sparsity(index)),
                 "nonfinite": opened.nonfinite(index),

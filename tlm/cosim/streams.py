@@ -32,8 +32,9 @@ _KEPT_SOURCES = 8  # engines, layers and micro-batches whose indices stay in mem
 class StreamSource:
     """An engine's work on one layer and micro-batch: the indices that every row sees, and each row's operands.
 
-    `indices` are [planes, positions, groups]; `operands` are patterns of the value format [rows, groups, k]; groups are
-    padded to whole tiles. `signed`: the first plane is the sign plane of two's complement bytes.
+    `indices` are [planes, positions, groups]; `operands` are patterns of the value format [rows, groups, k], served
+    again and again until the indices end (pooling); groups are padded to whole tiles. `signed`: the first plane is the
+    sign plane of two's complement bytes.
     """
 
     indices: Indices
@@ -53,7 +54,8 @@ class StreamSource:
             zero = np.asarray(by_tile.reshape(planes, tiles, -1).max(axis=2) == 0)
             kept = np.asarray(kept_tiles(zero), np.int64)
         flags = tile_flags(kept, tiles, self.signed)
-        weights = self.operands[row].reshape(tiles, lanes, -1)[kept % tiles]
+        tables = self.operands[row].reshape(-1, lanes, self.operands.shape[-1])
+        weights = tables[kept % tiles % len(tables)]
         return RowTask(
             weights=weights,
             indices=by_tile.reshape(planes * tiles, count, lanes)[kept].reshape(-1, lanes),

@@ -135,7 +135,7 @@ class WeightUpdateEngine(Module):
         planes = samples * (1 if is_direct(network, stream.layer) else network.timesteps)
         if layer.fully_connected:
             return min((last_group + 1) * arithmetic.k, planes)
-        return last_group // -(-layer.out_positions // arithmetic.k) + 1
+        return last_group // -(-layer.conv_positions // arithmetic.k) + 1
 
     def _feed(self, array: int, _process: Process) -> Steps:
         """Ask for the indices of every tile of the array's jobs, in order."""

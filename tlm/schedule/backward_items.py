@@ -51,7 +51,8 @@ def backward_items(
     if not config.skip_zero_gradients:
         visits[:] = upper.out_channels
     reach = np.zeros(masks.shape[:3], np.int64)
-    _sum_windows(visits, reach, upper.kernel_height, upper.kernel_width, upper.stride, upper.padding)
+    kernel = (upper.kernel_height, upper.kernel_width, upper.stride, upper.padding, upper.pool)
+    _sum_windows(visits, reach, kernel)
     active = masks if config.skip_inactive_outputs else np.ones_like(masks)
     return BackwardItems(reach, count_by_tile(active, config.channel_tile))
 
@@ -89,17 +90,18 @@ def count_by_tile(active: NDArray[np.uint8], channel_tile: int) -> Counts:
 
 
 @numba.njit(cache=True)
-def _sum_windows(visits: Counts, reach: Counts, rows: int, columns: int, stride: int, padding: int) -> None:
-    """Add to every (y, x) the visits of the output positions whose receptive field holds it."""
+def _sum_windows(visits: Counts, reach: Counts, kernel: tuple[int, int, int, int, int]) -> None:
+    """Add to every (y, x) the visits of the positions of the convolution whose receptive field holds it."""
+    rows, columns, stride, padding, pool = kernel
     samples, height, width = reach.shape
     _, out_height, out_width = visits.shape
     for b in range(samples):
-        for oy in range(out_height):
-            for ox in range(out_width):
+        for oy in range(out_height * pool):
+            for ox in range(out_width * pool):
                 for r in range(rows):
                     y = oy * stride + r - padding
                     if 0 <= y < height:
                         for s in range(columns):
                             x = ox * stride + s - padding
                             if 0 <= x < width:
-                                reach[b, y, x] += visits[b, oy, ox]
+                                reach[b, y, x] += visits[b, oy // pool, ox // pool]

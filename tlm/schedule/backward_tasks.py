@@ -149,7 +149,8 @@ class _Packer:
         at = np.empty(int(counts.sum()), np.int64)
         rows = np.empty(len(at), np.int64)
         upper = self._upper
-        shape = (upper.in_height, upper.in_width, upper.kernel_height, upper.kernel_width, upper.stride, upper.padding)
+        kernel = (upper.kernel_height, upper.kernel_width, upper.stride, upper.padding, upper.pool)
+        shape = (upper.in_height, upper.in_width, *kernel)
         _list_elements(self._gradients, positions, shape, self._skip, at, rows)
         weights = self._weights
         if len(rows) < len(weights):  # a short task carries its own rows only
@@ -162,28 +163,30 @@ class _Packer:
 def _list_elements(
     gradients: Floats,
     positions: Counts,
-    shape: tuple[int, int, int, int, int, int],
+    shape: tuple[int, int, int, int, int, int, int],
     skip_zero: bool,
     at: Counts,
     rows: Counts,
 ) -> None:
     """Write where the gradients of each of `positions` stand, over (r, s, m), m fastest, and their weight rows."""
-    height, width, kernel_height, kernel_width, stride, padding = shape
+    height, width, kernel_height, kernel_width, stride, padding, pool = shape
     _, out_height, out_width, channels = gradients.shape
     element = 0
     for position in positions:
         b, place = position // (height * width), position % (height * width)
         for r in range(kernel_height):
             y = place // width + padding - r
-            if y < 0 or y % stride or y // stride >= out_height:
+            if y < 0 or y % stride or y // stride // pool >= out_height:
                 continue
+            y = y // stride // pool
             for s in range(kernel_width):
                 x = place % width + padding - s
-                if x < 0 or x % stride or x // stride >= out_width:
+                if x < 0 or x % stride or x // stride // pool >= out_width:
                     continue
-                first = ((b * out_height + y // stride) * out_width + x // stride) * channels
+                x = x // stride // pool
+                first = ((b * out_height + y) * out_width + x) * channels
                 for m in range(channels):
-                    if not skip_zero or gradients[b, y // stride, x // stride, m] != 0:
+                    if not skip_zero or gradients[b, y, x, m] != 0:
                         at[element] = first + m
                         rows[element] = (r * kernel_width + s) * channels + m
                         element += 1

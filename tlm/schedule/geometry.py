@@ -34,7 +34,8 @@ def micro_batches(batch: int, size: int) -> tuple[MicroBatch, ...]:
 class LutWork:
     """One layer and micro-batch on a LUT engine: `rows` output rows, `positions` look-ups a tile and row.
 
-    Every position walks `planes` bit planes of `tiles_per_plane` tiles each.
+    Every position walks `planes` bit planes of `tiles_per_plane` tiles each; with pooling, the tiles of the receptive
+    field once for every position of its window.
     """
 
     rows: int
@@ -58,7 +59,7 @@ def forward_work(network: Network, layer: int, samples: int, arithmetic: Arithme
     shape = network.layers[layer]
     direct = is_direct(network, layer)
     timesteps = 1 if direct else network.timesteps
-    tiles = -(-shape.groups(arithmetic.k) // arithmetic.lanes)
+    tiles = shape.window * -(-shape.groups(arithmetic.k) // arithmetic.lanes)
     planes = BIT_PLANES if direct else 1
     return LutWork(shape.out_channels, timesteps * samples * shape.out_positions, planes, tiles)
 
@@ -69,7 +70,7 @@ def update_point_groups(network: Network, layer: int, samples: int, k: int) -> i
     planes = samples * (1 if is_direct(network, layer) else network.timesteps)
     if shape.fully_connected:
         return -(-planes // k)
-    return planes * -(-shape.out_positions // k)
+    return planes * -(-shape.conv_positions // k)
 
 
 def update_work(network: Network, layer: int, samples: int, arithmetic: Arithmetic) -> LutWork:

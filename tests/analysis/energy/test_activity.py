@@ -15,7 +15,13 @@ from tlm.simulation import SimulationResult, simulate
 from workloads.network import Layer
 
 Step = tuple[str, str, int]
-STEPS: list[Step] = [("spikes", "conv", 3), ("direct", "conv", 3), ("signed", "conv", 2), ("spikes", "linear", 2)]
+STEPS: list[Step] = [
+    ("spikes", "conv", 3),
+    ("direct", "conv", 3),
+    ("signed", "conv", 2),
+    ("spikes", "linear", 2),
+    ("direct", "pool", 2),
+]
 LANES, K, CHANNEL_TILE = 2, 3, 2
 DEEP = (  # one array whose accumulators hold every position: one position block
     "forward_engine={arrays: 1, rows: 2, accumulator_depth: 4096}",
@@ -40,15 +46,18 @@ def direct(step: Step, index: int) -> bool:
 
 
 def forward_tiles(step: Step, index: int, layer: Layer) -> int:
-    """Tiles of one position: taps x channels in groups of k, groups in tiles of G lanes, bytes in eight planes."""
+    """Tiles of one position: taps x channels in groups of k, groups in tiles of G lanes, bytes in eight planes.
+
+    With pooling, for every position of the window.
+    """
     groups = layer.kernel_height * layer.kernel_width * -(-layer.in_channels // K)
-    return -(-groups // LANES) * (8 if direct(step, index) else 1)
+    return layer.pool * layer.pool * -(-groups // LANES) * (8 if direct(step, index) else 1)
 
 
 def update_tiles(step: Step, index: int, layer: Layer, samples: int) -> int:
     """Tiles of one element: points of a micro-batch in groups of k, padded by plane; a linear layer's run on."""
     planes = samples * (1 if direct(step, index) else step[2])
-    groups = -(-planes // K) if layer.fully_connected else planes * -(-layer.out_positions // K)
+    groups = -(-planes // K) if layer.fully_connected else planes * -(-layer.conv_positions // K)
     return -(-groups // LANES) * (8 if direct(step, index) else 1)
 
 
@@ -108,6 +117,7 @@ def visits(step: Step) -> list[tuple[int, int, int]]:
             for r, s in product(range(upper.kernel_height), range(upper.kernel_width)):
                 oy, odd_y = divmod(y + upper.padding - r, upper.stride)
                 ox, odd_x = divmod(x + upper.padding - s, upper.stride)
+                oy, ox = oy // upper.pool, ox // upper.pool
                 if not odd_y and not odd_x and 0 <= oy < upper.out_height and 0 <= ox < upper.out_width:
                     reach += int(np.count_nonzero(plane[oy, ox]))
             tiles = {channel // CHANNEL_TILE for channel in np.flatnonzero(mask)}

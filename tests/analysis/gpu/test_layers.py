@@ -51,6 +51,12 @@ class TestShapes:
         assert [layer.kind for layer in listed.layers].count("spike") == sum(layer.spiking for layer in network.layers)
         assert [layer.input_gradient for layer in listed.layers if layer.macs][:2] == [False, True]
 
+    def test_pooling_stands_between_a_convolution_and_its_neuron(self) -> None:
+        conv, pool, spike, *_ = from_network(load_network("cifar-vgg11")).layers
+        assert [layer.kind for layer in (conv, pool, spike)] == ["conv", "pool", "spike"]
+        assert conv.out_shape == pool.in_shape == (64, 32, 32)
+        assert pool.out_shape == spike.in_shape == spike.out_shape == (64, 16, 16)
+
     @pytest.mark.parametrize(
         ("name", "macs", "weights"),
         [

@@ -101,10 +101,13 @@ def from_network(network: Network, neuron: str = PLAIN_NEURON) -> LayerNetwork:
     layers: list[LayerShape] = []
     for number, layer in enumerate(network.layers):
         inside = (layer.in_channels, layer.in_height, layer.in_width)
-        outside = (layer.out_channels, layer.out_height, layer.out_width)
+        outside = (layer.out_channels, layer.conv_height, layer.conv_width)
         kernel = (layer.kernel_height, layer.kernel_width)
         kind = FC if layer.fully_connected else CONV
         layers.append(LayerShape(layer.name, kind, inside, outside, kernel, layer.stride, input_gradient=number > 0))
+        if layer.pool > 1:
+            inside, outside = outside, (layer.out_channels, layer.out_height, layer.out_width)
+            layers.append(LayerShape(f"{layer.name} pool", POOL, inside, outside))
         if layer.spiking:
             layers.append(LayerShape(f"{layer.name} neuron", SPIKE, outside, outside))
     first = network.input

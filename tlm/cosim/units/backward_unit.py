@@ -140,7 +140,7 @@ class Backward(Engine):
         channels = min(engine.channel_tile, shape.out_channels - block * engine.channel_tile)
         beats = -(-channels // engine.lanes)
         taps = upper.kernel_height * upper.kernel_width
-        visits = samples * upper.out_positions * upper.out_channels * taps
+        visits = samples * upper.conv_positions * upper.out_channels * taps
         return StreamSize(items, items * (channels + 2 * beats), visits * beats + items)
 
     def expect(self, key: StreamKey) -> Iterator[Expectation]:
