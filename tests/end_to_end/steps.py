@@ -58,7 +58,6 @@ LONG_STEPS = [
     ("signed", "conv", 8),
     ("spikes", "conv", 9),
     ("spikes", "linear", 9),
-    ("direct", "pool", 9),
     ("spikes", "pool", 9),
     ("direct", "deep", 4),
 ]
