@@ -5,7 +5,8 @@ from __future__ import annotations
 from rtl_models.errors import InputError
 from tlm.config import DramConfig
 from tlm.kernel.module import Parent
-from tlm.memory.banked_dram import BankedDram, Interleaving, check_channels
+from tlm.memory.banked_dram import BankedDram, check_channels
+from tlm.memory.channel_group import Interleaving
 from tlm.memory.controller import CONTROLLERS, ControllerConfig, DramChannel
 from tlm.memory.dram import Dram
 from tlm.memory.flat_dram import FlatDram, FlatTiming

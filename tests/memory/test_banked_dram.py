@@ -17,7 +17,8 @@ from tlm.kernel.account import State
 from tlm.kernel.payload import Command, Payload
 from tlm.kernel.process import Steps
 from tlm.kernel.socket import InitiatorSocket
-from tlm.memory.banked_dram import BankedDram, Interleaving
+from tlm.memory.banked_dram import BankedDram
+from tlm.memory.channel_group import Interleaving
 from tlm.memory.controller import CONTROLLERS, DramChannel
 from tlm.memory.standard import load_standard
 
@@ -218,9 +219,8 @@ class TestCounts:
             assert use.row_hits + use.row_misses + use.row_conflicts == columns
             assert use.busy_ps == columns * 32 * 10**6 // 32_000
             total.update(use.commands)
-        merged = sum(
-            c.channel.statistics.coalesced_writes + c.channel.statistics.forwarded_reads for c in dram._channels
-        )
+        counts = dram._channels.statistics(0)
+        merged = sum(channel.coalesced_writes + channel.forwarded_reads for channel in counts)
         assert (total["RD"] + total["WR"] + merged) * 32 == dram.burst_bytes_by_stream.total()
 
     def test_the_caller_is_booked_for_its_own_reason(self, simulation: Simulation) -> None:

@@ -97,55 +97,6 @@ def test_pieces_of_a_run_are_the_run(
     assert sorted(whole.completed) == sorted(cut.completed)
 
 
-@property_test
-@given(batches(), st.sampled_from(sorted(STANDARDS)), POLICIES, st.lists(st.integers(0, 300), max_size=8))
-def test_looking_ahead_and_going_back_changes_nothing(
-    bursts: list[tuple[IntArray, bool, int]], standard: str, controller: str, ahead: list[int]
-) -> None:
-    plain, looked = channel(standard, controller, log=True), channel(standard, controller, log=True)
-    arrival = 0
-    for number, (lines, is_write, gap) in enumerate(bursts):
-        arrival += gap
-        for dram in (plain, looked):
-            dram.run(arrival)
-            dram.add(lines * dram.standard.burst_bytes, is_write, number, arrival)
-        before = looked.snapshot()
-        for ticks in ahead:
-            looked.run(looked.now + ticks, stop_at_completion=True)
-            looked.add(lines[:1] * looked.standard.burst_bytes, True, 1000, looked.now)
-            looked.restore(before)
-    plain.run_until_idle()
-    looked.run_until_idle()
-    assert log_of(plain) == log_of(looked)
-    assert plain.statistics == looked.statistics
-    assert plain.completed == looked.completed
-
-
-def test_snapshots_branch() -> None:
-    dram = channel()
-    lines = np.arange(0, 4096, 64, dtype=np.int64)
-    dram.add(lines, False, 1, 0)
-    first = dram.snapshot()
-    dram.add(lines + 8192, False, 2, 0)
-    second = dram.snapshot()
-    dram.restore(first)
-    dram.add(lines + (1 << 20), True, 3, 0)
-    dram.run_until_idle()
-    assert [number for number, _ in dram.completed] == [3, 1]
-    dram.restore(second)
-    dram.run_until_idle()
-    assert [number for number, _ in dram.completed] == [1, 2]
-    assert dram.statistics.writes == 0
-    dram.restore(second)
-    assert (dram.now, dram.completed, dram.statistics.reads) == (0, [], 0)
-
-
-def test_a_snapshot_is_small() -> None:
-    dram = DramChannel(STANDARDS["HBM3"], CONTROLLERS["mop4clxor"])
-    dram.add(np.arange(0, 1 << 20, 32, dtype=np.int64), False, 1, 0)
-    assert dram.snapshot().state.nbytes < 64 << 10
-
-
 def test_stops_in_the_tick_of_a_completion() -> None:
     dram = channel()
     dram.add(np.array([0], dtype=np.int64), False, 7, 0)

@@ -7,9 +7,7 @@ import hashlib
 from collections.abc import Callable
 from importlib import resources
 
-import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from tlm.memory.bank_queues import accept
 from tlm.memory.bank_refresh import queue_precharges, queue_refreshes
@@ -49,8 +47,9 @@ from tlm.memory.bank_state import (
 )
 from tlm.memory.bank_timing import UNCOUNTED, helper, pointer
 
-RUN, RUN_TO_COMPLETION, RUN_TO_IDLE = range(3)
-"""How far to run: to a tick, to the first completed transaction or that tick, until nothing is left or that tick."""
+RUN, RUN_TO_COMPLETION, RUN_TO_IDLE, RUN_WHILE_WAITING, RUN_TO_SERVED = range(5)
+"""How far to run: to a tick; or, at most to that tick, to the first completed transaction, until nothing is left, until
+no burst waits to enter a queue (what arrives later changes nothing before that), until none is in a queue."""
 
 REACHED, LOG_FULL, REFRESH_OVERDUE = range(3)
 """Why the loop returned."""
@@ -106,54 +105,72 @@ def _step(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> None:
     s[NOW] += passed
 
 
+@helper
+def _run(s: Ints, c: Ints, waiting: Ints, log: Ints, ends: tuple[int, int], until: int, mode: int) -> int:
+    """Advance one channel; `ends` are the lengths of its state and of its log."""
+    state_length, log_length = ends
+    while s[NOW] < until:
+        idle = mode == RUN_TO_IDLE and _idle(s)
+        if (idle and s[NOW] >= s[LAST_DATA]) or (mode == RUN_TO_SERVED and _idle(s)):
+            break
+        if c[LOG_COMMANDS] and s[LOGGED] + 2 > log_length:
+            return LOG_FULL
+        accept(s, c, waiting, s[NOW])
+        if mode == RUN_WHILE_WAITING and s[WAITING_HEAD] == s[WAITING_TAIL]:
+            break
+        if s[NEXT_DUE] <= s[NOW]:
+            _report(s, c, state_length)
+            if mode == RUN_TO_COMPLETION:
+                break
+        tick = s[NOW] + 1
+        event = min(queue_refreshes(s, c, tick), queue_precharges(s, c, tick))
+        event = min(event, _next_arrival(s, c, waiting, tick))
+        if s[PRIORITY_LENGTH] > PRIORITY - c[BANKS] - c[UNITS]:
+            return REFRESH_OVERDUE
+        bound = min(event - 1, until)
+        if mode == RUN_TO_COMPLETION:
+            bound = min(bound, s[NEXT_DUE])
+        if idle:
+            bound = min(bound, max(s[LAST_DATA], tick))
+        _step(s, c, log, tick, bound)
+        if s[NEXT_DUE] <= s[NOW]:
+            _report(s, c, state_length)
+            if mode == RUN_TO_COMPLETION:
+                break
+    return REACHED
+
+
 def _compiled(sources: int) -> Callable[[Ints, Ints, Ints, Ints, int, int], int]:
     """Compile the loop; `sources` makes the stored code another one when a module that it calls has changed."""
 
     @njit(cache=True, **UNCOUNTED)
-    def advance(state: Ints, constants: Ints, bursts: Ints, records: Ints, until: int, mode: int) -> int:
-        s, c, waiting, log = pointer(state), pointer(constants), pointer(bursts), pointer(records)
-        while s[NOW] < until and sources:
-            idle = mode == RUN_TO_IDLE and _idle(s)
-            if idle and s[NOW] >= s[LAST_DATA]:
+    def advance(states: Ints, constants: Ints, bursts: Ints, records: Ints, until: int, mode: int) -> int:
+        status = REACHED
+        for channel in range(len(states) if sources else 0):
+            s, waiting = pointer(states[channel]), pointer(bursts[channel])
+            ends = states.shape[1], len(records)
+            status = _run(s, pointer(constants), waiting, pointer(records), ends, until, mode)
+            if status != REACHED:
                 break
-            if c[LOG_COMMANDS] and s[LOGGED] + 2 > len(records):
-                return LOG_FULL
-            accept(s, c, waiting, s[NOW])
-            if s[NEXT_DUE] <= s[NOW]:
-                _report(s, c, len(state))
-                if mode == RUN_TO_COMPLETION:
-                    break
-            tick = s[NOW] + 1
-            event = min(queue_refreshes(s, c, tick), queue_precharges(s, c, tick))
-            event = min(event, _next_arrival(s, c, waiting, tick))
-            if s[PRIORITY_LENGTH] > PRIORITY - c[BANKS] - c[UNITS]:
-                return REFRESH_OVERDUE
-            bound = min(event - 1, until)
-            if mode == RUN_TO_COMPLETION:
-                bound = min(bound, s[NEXT_DUE])
-            if idle:
-                bound = min(bound, max(s[LAST_DATA], tick))
-            _step(s, c, log, tick, bound)
-            if s[NEXT_DUE] <= s[NOW]:
-                _report(s, c, len(state))
-                if mode == RUN_TO_COMPLETION:
-                    break
-        return REACHED
+        return status
 
     return advance
 
 
-def _digest() -> int:
-    """Return a number that changes with the text of the modules that the loop calls."""
+def source_digest(*modules: str) -> int:
+    """Return a number that changes with the text of these modules, for code that is stored under its own module's."""
     digest = hashlib.sha256()
-    for name in _SOURCES:
+    for name in modules:
         digest.update(resources.files("tlm").joinpath("memory", f"{name}.py").read_bytes())
     return 1 + int.from_bytes(digest.digest()[:4], "big")
 
 
-_advance = _compiled(_digest())
+_advance = _compiled(source_digest(*_SOURCES))
 
 
-def advance(state: Ints, constants: Ints, waiting: Ints, log: NDArray[np.int64], until: int, mode: int) -> int:
-    """Advance a channel's state up to and including tick `until`; return why it stopped."""
-    return _advance(state, constants, waiting, log, until, mode)
+def advance(states: Ints, constants: Ints, waiting: Ints, log: Ints, until: int, mode: int) -> int:
+    """Advance the states [channels, words] of channels alike up to and including tick `until`; return why it stopped.
+
+    waiting: [channels, bursts, fields]. Only a channel alone can log its commands.
+    """
+    return _advance(states, constants, waiting, log, until, mode)

@@ -48,6 +48,7 @@ from tlm.memory.bank_state import (
     NEVER,
     NEXT_DUE,
     OFFER_TICK,
+    OFFERED,
     OFFERS,
     OPEN_ROW,
     READ_LATENCY_MAX,
@@ -245,10 +246,9 @@ def finish_read(s: Ints, c: Ints, arrival: int, tick: int) -> None:
 @helper
 def accept(s: Ints, c: Ints, waiting: Ints, now: int) -> None:
     """Offer waiting bursts, in order, at the end of tick `now` until one is refused or has not arrived yet."""
-    if c[OFFERS] and s[OFFER_TICK] == now:
-        return
-    offers = 0
-    while s[WAITING_HEAD] < s[WAITING_TAIL] and (c[OFFERS] == 0 or offers < c[OFFERS]):
+    if s[OFFER_TICK] != now:
+        s[OFFERED] = 0
+    while s[WAITING_HEAD] < s[WAITING_TAIL] and (c[OFFERS] == 0 or s[OFFERED] < c[OFFERS]):
         i = s[WAITING_HEAD] * BURST_FIELDS
         if waiting[i + BURST_ARRIVAL] > now:
             break
@@ -269,7 +269,7 @@ def accept(s: Ints, c: Ints, waiting: Ints, now: int) -> None:
         s[LAST_ACCEPTED] = now
         s[REQUESTS] += 1
         s[WAITING_HEAD] += 1
-        offers += 1
+        s[OFFERED] += 1
         s[OFFER_TICK] = now
 
 

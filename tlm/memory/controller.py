@@ -114,15 +114,6 @@ class ChannelStatistics:
     commands: dict[str, int]
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A channel's state at one tick; some 50 KB."""
-
-    state: IntArray
-    waiting: IntArray
-    completed: tuple[tuple[int, int], ...]
-
-
 class DramChannel:
     """One channel with its state.
 
@@ -140,14 +131,11 @@ class DramChannel:
         """Raises InputError if the controller asks for what the standard does not have."""
         self.standard = standard
         self.controller = controller
-        self.modelled = modelled = _modelled(standard, controller)  # with the controller's pseudo-channels
+        self.modelled = modelled = modelled_standard(standard, controller)  # with the controller's pseudo-channels
         self._organisation = modelled.organisation
         self._mapping = address_mapping(controller.mapping, modelled.organisation, standard.burst_bytes)
-        constants = _constants(modelled, controller)
-        constants |= {b.LOG_COMMANDS: log_commands, b.LATENCY_BINS: _LATENCY_BINS if log_latencies else 0}
-        self._state, self._constants = b.new_state(constants, modelled.organisation.stack_ids, rule_table(modelled))
+        self._state, self._constants = idle_channel(modelled, controller, log_commands, log_latencies)
         self._waiting = np.zeros((64, b.BURST_FIELDS), dtype=np.int64)
-        self._written = 0  # rows of `_waiting` ever written: what a snapshot may still need
         self._log = np.zeros((1024 if log_commands else 0, b.LOG_FIELDS), dtype=np.int64)
         self.completed: list[tuple[int, int]] = []
 
@@ -188,7 +176,7 @@ class DramChannel:
             raise InputError(
                 "arrives in the past", f"transaction {transaction}", arrival_tick, f"{max(self.now, before)} or later"
             )
-        if tail != self._written or tail + len(addresses) > len(self._waiting):
+        if tail + len(addresses) > len(self._waiting):
             self._move_waiting(head, tail, len(addresses))
             head, tail = 0, tail - head
         new = self._waiting[tail : tail + len(addresses)]
@@ -197,7 +185,7 @@ class DramChannel:
         new[:, b.BURST_TRANSACTION] = self._open_transaction(transaction, len(addresses))
         s = self._state
         new[:, b.BURST_ARRIVAL] = arrival_tick
-        s[b.WAITING_TAIL] = self._written = tail + len(addresses)
+        s[b.WAITING_TAIL] = tail + len(addresses)
 
     def _check_addresses(self, addresses: IntArray) -> None:
         burst, capacity = self.standard.burst_bytes, self.standard.capacity_bytes
@@ -211,7 +199,7 @@ class DramChannel:
             raise InputError("address is not a multiple of the burst", "address", got, f"multiples of {burst} bytes")
 
     def _move_waiting(self, head: int, tail: int, more: int) -> None:
-        """Put the waiting bursts into a new array; snapshots keep the old one."""
+        """Put the waiting bursts into a new array, with room for `more`."""
         rows = max(tail - head + more, 2 * (tail - head) + 64)
         waiting = np.empty((rows, b.BURST_FIELDS), dtype=np.int64)
         waiting[: tail - head] = self._waiting[head:tail]
@@ -250,7 +238,7 @@ class DramChannel:
     def _advance(self, until_tick: int, mode: int) -> int:
         status = LOG_FULL
         while status == LOG_FULL:
-            status = advance(self._state, self._constants, self._waiting, self._log, until_tick, mode)
+            status = advance(self._state[None], self._constants, self._waiting[None], self._log, until_tick, mode)
             if status == LOG_FULL:
                 self._log = np.concatenate([self._log, np.zeros_like(self._log)])
         t = self._transactions()
@@ -259,34 +247,13 @@ class DramChannel:
             order = done[np.lexsort((t[done, b.SEQUENCE], t[done, b.DONE_TICK]))]
             self.completed += [(int(t[i, b.TRANSACTION_ID]), int(t[i, b.DONE_TICK])) for i in order]
             t[done] = -1
-        if status == REFRESH_OVERDUE:
-            raise InputError("refreshes come faster than they can be done", f"{self.standard.name}: nREFI")
+        check_refreshes(status, self.standard)
         return self.now
-
-    def snapshot(self) -> Snapshot:
-        """Return a copy of the state, to be given back to `restore`."""
-        return Snapshot(self._state.copy(), self._waiting, tuple(self.completed))
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Take a state back that `snapshot` of this channel returned; it can be taken back again and again."""
-        if snapshot.waiting is not self._waiting:
-            self._waiting = snapshot.waiting
-            self._written = len(snapshot.waiting)
-        self._state = snapshot.state.copy()
-        self.completed[:] = snapshot.completed
 
     @property
     def statistics(self) -> ChannelStatistics:
         """Counts since the channel was made."""
-        values = self._state[b.ROW_HITS : b.FRONT].tolist()
-        names = [field.name for field in fields(ChannelStatistics)][:-1]
-        counts = dict(
-            zip((command.name for command in DramCommand), values[b.COMMAND_COUNTS - b.ROW_HITS :], strict=True)
-        )
-        numbers: dict[str, Any] = dict(zip(names, values, strict=False))
-        if numbers["read_latency_min"] == b.NEVER:
-            numbers["read_latency_min"] = 0
-        return ChannelStatistics(**numbers, commands=counts)
+        return channel_statistics(self._state)
 
     @property
     def latencies(self) -> IntArray:
@@ -316,7 +283,34 @@ class DramChannel:
         return records
 
 
-def _modelled(standard: DramStandard, controller: ControllerConfig) -> DramStandard:
+def check_refreshes(status: int, standard: DramStandard) -> None:
+    """Raise InputError where the loop has stopped because refreshes pile up."""
+    if status == REFRESH_OVERDUE:
+        raise InputError("refreshes come faster than they can be done", f"{standard.name}: nREFI")
+
+
+def channel_statistics(state: IntArray) -> ChannelStatistics:
+    """Return the counts that stand in a channel's state."""
+    values = state[b.ROW_HITS : b.OFFERED].tolist()
+    names = [field.name for field in fields(ChannelStatistics)][:-1]
+    counts = dict(zip((command.name for command in DramCommand), values[b.COMMAND_COUNTS - b.ROW_HITS :], strict=True))
+    numbers: dict[str, Any] = dict(zip(names, values, strict=False))
+    if numbers["read_latency_min"] == b.NEVER:
+        numbers["read_latency_min"] = 0
+    return ChannelStatistics(**numbers, commands=counts)
+
+
+def idle_channel(
+    modelled: DramStandard, controller: ControllerConfig, log_commands: bool = False, log_latencies: bool = False
+) -> tuple[IntArray, IntArray]:
+    """Return (state, constants) of a channel of a `modelled_standard` at tick 0."""
+    constants = _constants(modelled, controller)
+    constants |= {b.LOG_COMMANDS: log_commands, b.LATENCY_BINS: _LATENCY_BINS if log_latencies else 0}
+    return b.new_state(constants, modelled.organisation.stack_ids, rule_table(modelled))
+
+
+def modelled_standard(standard: DramStandard, controller: ControllerConfig) -> DramStandard:
+    """Return the standard as the controller uses it; InputError if it asks for what the standard does not have."""
     family = standard.rules
     if controller.refresh == "per_bank" and not family.per_bank_refresh:
         raise InputError("has no per-bank refresh", standard.name, controller.refresh, "all_bank, none")

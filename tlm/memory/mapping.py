@@ -81,22 +81,27 @@ def address_mapping(name: str, organisation: Organisation, burst_bytes: int) -> 
 def _decode(addresses: IntArray, offset_bits: int, plan: IntArray, bits: IntArray, xor: bool, result: IntArray) -> None:
     fields = np.zeros(6, np.int64)
     for i in range(len(addresses)):
-        rest = addresses[i] >> offset_bits
-        result[i, 0] = rest
-        fields[COLUMN] = 0
-        for j in range(len(plan)):
-            value = rest & ((1 << plan[j, 1]) - 1)
-            rest >>= plan[j, 1]
-            if plan[j, 0] == COLUMN:
-                fields[COLUMN] |= value << plan[j, 2]
-            else:
-                fields[plan[j, 0]] = value
-        if xor:
-            shift = 0
-            for field in range(COLUMN):
-                fields[field] ^= (fields[COLUMN] >> shift) & ((1 << bits[field]) - 1)
-                shift += bits[field]
-        bank = fields[UNIT]
-        for field in range(STACK_ID, ROW):
-            bank = (bank << bits[field]) | fields[field]
-        result[i, 1], result[i, 2], result[i, 3] = bank, fields[ROW], fields[COLUMN]
+        decode_burst(addresses[i] >> offset_bits, plan, bits, xor, fields, result[i])
+
+
+@njit(nogil=True)
+def decode_burst(number: int, plan: IntArray, bits: IntArray, xor: bool, fields: IntArray, result: IntArray) -> None:
+    """Write number, bank, row and column of the channel's burst `number` into `result`; `fields` is room for six."""
+    rest = number
+    fields[COLUMN] = 0
+    for j in range(len(plan)):
+        value = rest & ((1 << plan[j, 1]) - 1)
+        rest >>= plan[j, 1]
+        if plan[j, 0] == COLUMN:
+            fields[COLUMN] |= value << plan[j, 2]
+        else:
+            fields[plan[j, 0]] = value
+    if xor:
+        shift = 0
+        for field in range(COLUMN):
+            fields[field] ^= (fields[COLUMN] >> shift) & ((1 << bits[field]) - 1)
+            shift += bits[field]
+    bank = fields[UNIT]
+    for field in range(STACK_ID, ROW):
+        bank = (bank << bits[field]) | fields[field]
+    result[0], result[1], result[2], result[3] = number, bank, fields[ROW], fields[COLUMN]
