@@ -6,9 +6,9 @@ from rtl_models.errors import InputError
 from workloads.dataset import Dataset, input_words
 from workloads.digits import DIGITS
 from workloads.network import Network
-from workloads.photographs import PHOTOGRAPHS
+from workloads.photographs import LARGE_PHOTOGRAPHS, PHOTOGRAPHS
 
-DATASETS = {dataset.name: dataset for dataset in (DIGITS, PHOTOGRAPHS)}
+DATASETS = {dataset.name: dataset for dataset in (DIGITS, PHOTOGRAPHS, LARGE_PHOTOGRAPHS)}
 
 
 def choose_dataset(network: Network, name: str | None = None) -> Dataset:

@@ -79,7 +79,8 @@ def test_choice_by_shape_and_by_name() -> None:
 
 def test_words_for_networks_that_cannot_be_fed() -> None:
     digits, conv = {"shape": [8, 8, 1]}, load_network("digits-conv")
-    both = r"direct \[8, 8, 1\] \(digits\), unsigned direct \[32, 32, 3\] \(photographs\)$"
+    both = r"direct \[8, 8, 1\] \(digits\), unsigned direct \[32, 32, 3\] \(photographs\), "
+    both += r"unsigned direct \[224, 224, 3\] \(photographs-224\)$"
     text = rf"small: input: no data set has images of this shape, got 'direct \[4, 5, 3\]', allowed: {both}"
     with pytest.raises(InputError, match=text):
         choose_dataset(small_network())
@@ -94,7 +95,7 @@ def test_words_for_networks_that_cannot_be_fed() -> None:
     )
     with pytest.raises(InputError, match=text):
         choose_dataset(conv, "photographs")
-    with pytest.raises(InputError, match=r"dataset: unknown data set, got 'cifar-10', allowed: digits, photographs$"):
+    with pytest.raises(InputError, match=r"dataset: unknown data set, got 'cifar-10', allowed: digits, photographs, "):
         choose_dataset(conv, "cifar-10")
 
 

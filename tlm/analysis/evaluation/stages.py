@@ -58,7 +58,7 @@ def describe_stage(stage: Stage, network: Network) -> StageTrace:
     with open_trace(stage.path) as trace:
         digest, dataset = trace.digest, trace.dataset
     neurons = [layer.out_positions * layer.out_channels for layer in network.layers]
-    looked_up = [layer.out_positions * layer.elements for layer in network.layers]
+    looked_up = [layer.conv_positions * layer.elements for layer in network.layers]
     return StageTrace(
         stage.percent,
         stage.step,
