@@ -30,7 +30,7 @@ CHECKPOINT_SUFFIX = ".checkpoint"
     "--dataset",
     "dataset_name",
     metavar="NAME",
-    help="digits (8x8) or photographs (crops, 32x32 colour).  [default: the one of the network's input shape]",
+    help="digits (8x8), photographs or photographs-224 (crops of 32x32 or 224x224).  [default: by the input's shape]",
 )
 @click.option("--epochs", type=int, help="Passes over the training images.  [default: 25]")
 @click.option("--steps", type=int, help="Steps, instead of epochs.")
