@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rtl_models.errors import InputError
 from rtl_models.formats import format_by_name
+from tlm.engines.adder_row_law import AdderRowTiming
 from tlm.engines.lut_row_law import LutRowTiming
 from workloads.record import Arithmetic
 
@@ -47,9 +48,16 @@ class LutConfig(_Table):
     skip_zero_tiles: bool = False
 
 
-class LutEngineConfig(_Table):
-    """One LUT engine: `arrays` of `rows` rows, each with an accumulator memory of `accumulator_depth` positions."""
+LUT, ADDERS, ZERO_SKIPPING = "lut", "adders", "zero_skipping_adders"
 
+
+class LutEngineConfig(_Table):
+    """One LUT engine: `arrays` of `rows` rows, each with an accumulator memory of `accumulator_depth` positions.
+
+    `element` is what a lane is made of: a look-up table, or an adder, of every operand or of those with a spike alone.
+    """
+
+    element: Literal["lut", "adders", "zero_skipping_adders"] = "lut"
     arrays: Positive = 3
     rows: Positive = 64
     accumulator_depth: Positive = 1024
@@ -215,13 +223,21 @@ class Config(_Table):
     @property
     def row_timing(self) -> LutRowTiming:
         """The cycle law of this configuration's LUT row."""
-        return LutRowTiming(
-            k=self.lut.k,
-            lanes=self.lut.lanes,
-            build_latency_cycles=self.lut.build_latency_cycles,
-            adder_latency_cycles=self.lut.adder_latency_cycles,
-            tree_registers=self.lut.tree_registers,
-        )
+        return LutRowTiming(**self._row())
+
+    def engine_timing(self, engine: LutEngineConfig) -> LutRowTiming:
+        """Return the cycle law of a row of `engine`, of tables or of adders."""
+        return self.row_timing if engine.element == LUT else AdderRowTiming(**self._row())
+
+    def _row(self) -> dict[str, Any]:
+        lut = self.lut
+        return {
+            "k": lut.k,
+            "lanes": lut.lanes,
+            "build_latency_cycles": lut.build_latency_cycles,
+            "adder_latency_cycles": lut.adder_latency_cycles,
+            "tree_registers": lut.tree_registers,
+        }
 
 
 def list_presets() -> list[str]:

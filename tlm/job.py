@@ -21,6 +21,7 @@ from tlm.dram_model import check_dram
 from tlm.report.plots import write_plots
 from tlm.report.result import build_result, write_json
 from tlm.report.timeline import timeline
+from tlm.rtl_geometry import check_has_rtl
 from tlm.schedule.placement import place
 from tlm.simulation import simulate
 from workloads.datasets import choose_dataset
@@ -73,6 +74,8 @@ def run_job(job: Job, out: Path, command: str = "", report: Report = lambda phas
             with open_trace(trace_path) as trace:
                 traced, batch = trace.network, trace.batch
                 config = config_for_trace(trace.arithmetic, job.config, job.overrides)
+        if job.cosim != NO_COSIM:
+            check_has_rtl(config)
         provenance = {"command": command, "trace": str(out / TRACE if network else trace_path)}
         with _hardware_built_meanwhile(job, network or traced, batch, config):
             training = _train(job, network, config, trace_path, report) if network else None

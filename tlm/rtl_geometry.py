@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from rtl_models.backward_unit import BackwardUnitGeometry
+from rtl_models.errors import InputError
 from rtl_models.lut_row import LutRowGeometry
-from tlm.config import Config
+from tlm.config import LUT, Config
+
+
+def check_has_rtl(config: Config) -> None:
+    """Raise InputError for a configuration with elements that are cycle laws only: rows of adders have no RTL."""
+    for name in ("forward_engine", "weight_update_engine"):
+        element = getattr(config, name).element
+        if element != LUT:
+            what = "rows of adders are a baseline without RTL and cannot be co-simulated"
+            raise InputError(what, f"config: {name}.element", element, LUT)
 
 
 def row_geometry(config: Config, depth: int) -> LutRowGeometry:

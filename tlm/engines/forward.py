@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tlm.engines.adding import zero_skipping_cycles
 from tlm.engines.context import TILE_DEPENDENCY, Context
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.engines.streams import FORWARD, Stream, forward_streams
@@ -39,17 +40,19 @@ class ForwardEngine(Module):
         self._spikes = self._prefetch_spikes(count)
         room_bytes = config.buffers.output_bytes // count
         self.rooms: list[ByteChannel[None]] = [ByteChannel(f"room{array}", self, room_bytes) for array in range(count)]
+        cycles = zero_skipping_cycles(context, config.forward_engine, update=False)
         self.arrays = [
             LutArray(
                 array,
                 self,
                 context.clock,
-                config.row_timing,
+                config.engine_timing(config.forward_engine),
                 self._streams(array),
                 self,
                 self.account,
                 FORWARD,
                 context.hardware,
+                cycles,
             )
             for array in range(count)
         ]
@@ -124,7 +127,7 @@ class ForwardEngine(Module):
         zero: ZeroTiles | None = None
         if config.lut.skip_zero_tiles:
             zero = forward_zero_tiles(context.trace, stream.layer, stream.micro_batch, config.contract)
-        return plan_jobs(work, config.forward_engine, config.row_timing, zero)
+        return plan_jobs(work, config.forward_engine, config.engine_timing(config.forward_engine), zero)
 
     def _streams(self, array: int) -> list[ArrayStream]:
         return [ArrayStream(stream, plan.of_array(array)) for stream, plan in self.plans.items()]

@@ -6,7 +6,7 @@ stream takes exactly the cycles of `LutRowTiming.stream_cycles`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,6 +65,10 @@ class ArrayPort(Protocol):
         """Take note that the array has delivered its last result of the stream."""
 
 
+TileCycles = Callable[[Stream, LutJob, int], int]
+"""Cycles in which the positions of a job's tile `number` are summed, where they depend on data."""
+
+
 class LutArray(Module):
     """Builder and look-up of one array; finished jobs come out of `results` in order."""
 
@@ -79,6 +83,7 @@ class LutArray(Module):
         account: EngineAccount,
         engine: str = "",
         hardware: ChipHardware | None = None,
+        cycles: TileCycles | None = None,
     ) -> None:
         super().__init__(f"array{number}", parent)
         self.number = number
@@ -87,6 +92,7 @@ class LutArray(Module):
         self.results: TokenChannel[LutJob] = TokenChannel("results", self, _ANY_NUMBER)
         self._clock = clock
         self._timing = timing
+        self._cycles = cycles or (lambda stream, job, number: timing.look_up_cycles(job.position_count))
         self._streams = streams
         self._port = port
         self._tables: Rendezvous[int] = Rendezvous("tables", self)
@@ -125,21 +131,22 @@ class LutArray(Module):
             row = None
             for job in jobs:
                 row = self._row_of(stream, job)
-                look_up_ps = self._clock.to_ps(job.position_count)
                 for tile in range(len(job.tiles)):
+                    look_up_cycles = self._cycles(stream, job, tile)
+                    look_up_ps = self._clock.to_ps(look_up_cycles)
                     yield from self._tables.get(TABLE_BUILD)
                     yield from self._port.indices(self.number, stream, job, tile)
                     if tile == len(job.tiles) - 1:
                         yield from self._port.output_room(self.number, stream, job)
                     traffic = self._port.look_up_traffic(stream, job, tile, look_up_ps)
                     if row is None:
-                        earliest_ps = yield from self._serve(process, job, earliest_ps)
+                        earliest_ps = yield from self._serve(process, look_up_ps, earliest_ps)
                     else:
                         earliest_ps = yield from row.look_up(process, stream, job, tile, earliest_ps)
                     end_ps = self.simulation.now_ps
                     yield from traffic.finish(process)
                     self.tiles_done += 1
-                    self.look_up_cycles += job.position_count
+                    self.look_up_cycles += look_up_cycles
                 yield from self._draining.put((end_ps, stream, job))
             if row is not None:
                 yield from row.drain(process, stream, job, end_ps)
@@ -149,11 +156,11 @@ class LutArray(Module):
             yield from self._port.end(self.number, stream)
             self._finished.advance(number + 1)
 
-    def _serve(self, process: Process, job: LutJob, earliest_ps: int) -> Steps:
+    def _serve(self, process: Process, look_up_ps: int, earliest_ps: int) -> Steps:
         """Look one tile up; a position's next addition waits out the adder's latency (interlock)."""
         yield from process.work(max(0, earliest_ps - self.simulation.now_ps))
         next_ps = self.simulation.now_ps + self._clock.to_ps(self._timing.adder_latency_cycles)
-        yield from process.work(self._clock.to_ps(job.position_count))
+        yield from process.work(look_up_ps)
         return next_ps
 
     def _deliver(self, process: Process) -> Steps:

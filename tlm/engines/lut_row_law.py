@@ -63,6 +63,10 @@ class LutRowTiming:
         """D: cycles from a beat's look-up to its output being valid."""
         return self.adder_latency_cycles + (self.lanes.bit_length() if self.tree_registers else 0)
 
+    def look_up_cycles(self, positions: int) -> int:
+        """Return the cycles in which a tile's positions are looked up: one each."""
+        return positions
+
     def stall_free_cycles(self, tiles: int, positions: int) -> int:
         """Return the cycles of `tiles` tiles of `positions` positions each, the last of which sends its sums."""
         _check_positions([tiles, positions])

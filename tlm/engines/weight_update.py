@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from tlm.engines.adding import zero_skipping_cycles
 from tlm.engines.context import TILE_DEPENDENCY, Context
 from tlm.engines.lut_array import HAND_OVERS, ArrayStream, LutArray
 from tlm.engines.pipeline_law import PipelineTiming
@@ -32,17 +33,19 @@ class WeightUpdateEngine(Module):
         self._arrays_in: dict[Stream, int] = dict.fromkeys(self.plans, count)
         self.transposition = TranspositionUnit("transposition", self, context, count)
         self._spilled = [ArrayReads(array, self, context, self.plans) for array in range(count)]
+        cycles = zero_skipping_cycles(context, config.weight_update_engine, update=True)
         self.arrays = [
             LutArray(
                 array,
                 self,
                 context.clock,
-                config.row_timing,
+                config.engine_timing(config.weight_update_engine),
                 self._streams(array),
                 self,
                 self.account,
                 UPDATE,
                 context.hardware,
+                cycles,
             )
             for array in range(count)
         ]
@@ -119,7 +122,7 @@ class WeightUpdateEngine(Module):
         zero: ZeroTiles | None = None
         if config.lut.skip_zero_tiles:
             zero = update_zero_tiles(context.trace, stream.layer, stream.micro_batch, config.contract)
-        return plan_jobs(work, config.weight_update_engine, config.row_timing, zero)
+        return plan_jobs(work, config.weight_update_engine, config.engine_timing(config.weight_update_engine), zero)
 
     def _streams(self, array: int) -> list[ArrayStream]:
         return [ArrayStream(stream, plan.of_array(array)) for stream, plan in self.plans.items()]

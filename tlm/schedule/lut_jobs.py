@@ -110,5 +110,5 @@ def _slowest_array_cycles(
     blocks: list[tuple[int, int]], row_blocks: int, tiles: int, arrays: int, timing: LutRowTiming
 ) -> int:
     floor = max(timing.build_cycles, timing.adder_latency_cycles)
-    cycles = [tiles * max(count, floor) for _ in range(row_blocks) for _, count in blocks]
+    cycles = [tiles * max(timing.look_up_cycles(count), floor) for _ in range(row_blocks) for _, count in blocks]
     return max(sum(cycles[array::arrays]) for array in range(arrays))

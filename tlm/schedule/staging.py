@@ -70,7 +70,7 @@ def largest_forward_job(network: Network, sizes: tuple[int, ...], config: Config
     for samples in sizes:
         for number in range(len(network.layers)):
             work = forward_work(network, number, samples, config.contract)
-            plan = plan_jobs(work, config.forward_engine, config.row_timing)
+            plan = plan_jobs(work, config.forward_engine, config.engine_timing(config.forward_engine))
             largest = max(largest, max(job.row_count * job.position_count for job in plan.jobs))
     return largest
 
@@ -106,7 +106,7 @@ def _spike_windows(network: Network, sizes: tuple[int, ...], config: Config) -> 
             bits = samples * (8 if is_direct(network, number) else 1) * _input_size(layer)
             part = -(-bits // 8)
             work = forward_work(network, number, samples, config.contract)
-            plan = plan_jobs(work, config.forward_engine, config.row_timing)
+            plan = plan_jobs(work, config.forward_engine, config.engine_timing(config.forward_engine))
             forward = max(forward, (span_timesteps(layer, samples, timesteps, plan) + 1) * part)
             update = max(update, IN_USE_AND_NEXT * part)
         for layer in network.layers[:-1]:
@@ -148,7 +148,7 @@ def _sum_windows(network: Network, sizes: tuple[int, ...], config: Config) -> It
     for samples in sizes:
         for number in range(len(network.layers)):
             work = update_work(network, number, samples, config.contract)
-            plan = plan_jobs(work, engine, config.row_timing)
+            plan = plan_jobs(work, engine, config.engine_timing(engine))
             largest = max(largest, max(job.row_count * job.position_count for job in plan.jobs))
     yield Window("update_sums", "partial_sums", IN_USE_AND_NEXT * largest * width, engine.arrays)
     piece = min(optimiser_piece(config), max(layer.weights_count for layer in network.layers))

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from tlm.config import BackwardEngineConfig
 from tlm.schedule.backward_items import BackwardItems, backward_items, step_operands
 from tlm.schedule.geometry import MicroBatch
+from tlm.schedule.ones import Ones, count_ones
+from workloads.record import Arithmetic
 from workloads.trace_file import Trace
 
 
@@ -17,6 +19,7 @@ class StepCounts:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._items: dict[tuple[object, ...], BackwardItems] = {}
+        self._ones: dict[tuple[int, MicroBatch, Arithmetic, bool], Ones] = {}
         self._nonzero: dict[tuple[int, MicroBatch], NDArray[np.int64]] = {}
 
     def backward_items(self, layer: int, batch: MicroBatch, step: int, engine: BackwardEngineConfig) -> BackwardItems:
@@ -26,6 +29,13 @@ class StepCounts:
             gradients, masks = step_operands(self._trace, layer, batch.samples, step)
             self._items[key] = backward_items(self._trace.network.layers[layer + 1], gradients, masks, engine)
         return self._items[key]
+
+    def ones(self, layer: int, batch: MicroBatch, arithmetic: Arithmetic, update: bool) -> Ones:
+        """Return the spikes that meet the lanes of the forward engine, or with `update` of the weight update engine."""
+        key = (layer, batch, arithmetic, update)
+        if key not in self._ones:
+            self._ones[key] = count_ones(self._trace, layer, batch, arithmetic, update)
+        return self._ones[key]
 
     def nonzero_gradients(self, layer: int, batch: MicroBatch) -> NDArray[np.int64]:
         """Return the non-zero gradients [steps, samples] of a layer with neurons; step 0 is the last timestep."""

@@ -125,5 +125,8 @@ class _Count:
         return passes * row_blocks + self.update_jobs(layer, batch)
 
     def update_jobs(self, layer: int, batch: MicroBatch) -> int:
-        work = update_work(self.network, layer, batch.count, self.config.contract)
-        return len(plan_jobs(work, self.config.weight_update_engine, self.config.row_timing).jobs)
+        work, engine = (
+            update_work(self.network, layer, batch.count, self.config.contract),
+            self.config.weight_update_engine,
+        )
+        return len(plan_jobs(work, engine, self.config.engine_timing(engine)).jobs)

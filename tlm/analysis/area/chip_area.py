@@ -12,7 +12,7 @@ from tlm.analysis.area.row_size import row_size
 from tlm.analysis.area.vector_size import transposition_size, vector_size
 from tlm.analysis.technology.constants import Constants, constants
 from tlm.analysis.technology.range import Range
-from tlm.config import BufferPortsConfig, Config, LutEngineConfig
+from tlm.config import LUT, BufferPortsConfig, Config, LutEngineConfig
 from tlm.memory.standard import load_standard
 from tlm.rtl_geometry import backward_geometry, row_geometry
 
@@ -90,7 +90,11 @@ def _lut_engine(group: str, engine: LutEngineConfig, config: Config, table: Cons
     rows = engine.arrays * engine.rows
     size = row_size(row_geometry(config, engine.accumulator_depth))
     yield logic(group, "rows", rows, size, table, "fit of synthesised rows, memories out")
-    yield latches(group, "tables", rows, size.latch_bits, table)
+    if engine.element == LUT:
+        yield latches(group, "tables", rows, size.latch_bits, table)
+    else:  # no tables: a lane holds two groups of operands, one in use and one being loaded
+        operand_bits = 2 * config.lut.k * config.lut.lanes * config.contract.value.width_bits
+        yield latches(group, "operands", rows, operand_bits, table)
     yield sram(group, "accumulator memories", rows, size.sram_bits, 2, "small_array_efficiency", table)
 
 

@@ -7,11 +7,11 @@ vector operations and rows of weights follow from the same jobs and the same cou
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tlm.config import Config
+from tlm.config import ADDERS, LUT, Config
 from tlm.schedule.backward_items import is_union
 from tlm.schedule.geometry import MicroBatch, forward_work, is_direct, micro_batches, update_work
 from tlm.schedule.lut_jobs import LutPlan, ZeroTiles, plan_jobs
@@ -30,6 +30,8 @@ class LutActivity:
     look_ups: int
     accumulations: int
     """Sums of a tree that went onto a partial sum: look-ups / lanes."""
+    lane_additions: int = 0
+    """Operands added in the lanes of an engine of adders: k a look-up, or only those with a spike."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,14 @@ def step_activity(trace: Trace, config: Config, result: SimulationResult, counts
     hidden = range(len(trace.network.layers) - 1)
     update = list(_plans(trace, config, batches, update=True))
     return Activity(
-        forward=_lut_activity(forward, "forward", config, result),
-        weight_update=_lut_activity([plan for _, plan in update], "weight_update", config, result),
+        forward=replace(
+            _lut_activity(forward, "forward", config, result),
+            lane_additions=_lane_additions(trace, config, batches, counts, recomputed, update=False),
+        ),
+        weight_update=replace(
+            _lut_activity([plan for _, plan in update], "weight_update", config, result),
+            lane_additions=_lane_additions(trace, config, batches, counts, frozenset(), update=True),
+        ),
         backward_macs=result.work["backward_macs"],
         backward_elements=_backward_elements(trace, config, batches, counts),
         neurons=_neurons(trace, hidden) + _neurons(trace, recomputed),
@@ -89,13 +97,38 @@ def _plans(
             zero: ZeroTiles | None = None
             if config.lut.skip_zero_tiles:
                 zero = make_zero(trace, layer, batch, config.contract)
-            yield layer, plan_jobs(work, engine, config.row_timing, zero)
+            yield layer, plan_jobs(work, engine, config.engine_timing(engine), zero)
 
 
 def _lut_activity(plans: list[LutPlan], name: str, config: Config, result: SimulationResult) -> LutActivity:
     lanes, look_ups = config.lut.lanes, result.work[f"{name}_look_ups"]
     rows = sum(len(job.tiles) * job.row_count for plan in plans for job in plan.jobs)
     return LutActivity(tables=rows * lanes, look_ups=look_ups, accumulations=look_ups // lanes)
+
+
+def _lane_additions(
+    trace: Trace,
+    config: Config,
+    batches: tuple[MicroBatch, ...],
+    counts: StepCounts,
+    recomputed: frozenset[int],
+    update: bool,
+) -> int:
+    """Operands that lanes of adders add: every one, or those with a spike; none where lanes are tables."""
+    engine = config.weight_update_engine if update else config.forward_engine
+    if engine.element == LUT:
+        return 0
+    total = 0
+    if engine.element == ADDERS:
+        for layer, plan in _plans(trace, config, batches, update):
+            look_ups = sum(len(job.tiles) * job.row_count * job.position_count for job in plan.jobs)
+            total += (2 if layer in recomputed else 1) * look_ups * config.lut.lanes * config.lut.k
+        return total
+    for batch in batches:
+        for layer, shape in enumerate(trace.network.layers):
+            ones = counts.ones(layer, batch, config.contract, update).total
+            total += (2 if layer in recomputed else 1) * ones * shape.out_channels
+    return total
 
 
 def _sums(plan: LutPlan) -> int:

@@ -13,7 +13,7 @@ from tlm.analysis.energy.line import EnergyLine
 from tlm.analysis.energy.unit_energy import UnitEnergy
 from tlm.analysis.technology.constants import Constants, constants
 from tlm.analysis.technology.range import Range
-from tlm.config import Config
+from tlm.config import LUT, Config
 from tlm.schedule.step_counts import StepCounts
 from tlm.simulation import SimulationResult, simulate
 from workloads.trace_file import Trace
@@ -104,8 +104,14 @@ def _lut_lines(group: str, name: str, did: LutActivity, config: Config, unit: Un
     engine = config.forward_engine if name == "forward" else config.weight_update_engine
     value_bits, sum_bits = config.contract.value.width_bits, config.contract.sum.width_bits
     depth_bytes = engine.accumulator_depth * config.contract.sum.width_bytes
-    yield EnergyLine(group, "tables built", did.tables, "table", unit.table_build(config))
-    yield EnergyLine(group, "look-ups", did.look_ups, "entry read", unit.table_bits(value_bits))
+    if engine.element == LUT:
+        yield EnergyLine(group, "tables built", did.tables, "table", unit.table_build(config))
+        yield EnergyLine(group, "look-ups", did.look_ups, "entry read", unit.table_bits(value_bits))
+    else:
+        loaded = unit.table_bits(config.lut.k * value_bits)
+        yield EnergyLine(group, "operands loaded", did.tables, "group", loaded)
+        added = unit.add(config.contract.value) + unit.table_bits(value_bits)
+        yield EnergyLine(group, "operands added", did.lane_additions, "operand read and added", added)
     # lanes - 1 additions in the tree and one onto the partial sum: as many as look-ups
     yield EnergyLine(group, "additions", did.look_ups, "addition", unit.add(config.contract.sum))
     accumulate = unit.sram_bits(2 * sum_bits, depth_bytes)

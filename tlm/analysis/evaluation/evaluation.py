@@ -11,8 +11,9 @@ from typing import Any
 
 from rtl_models.errors import InputError
 from tlm.analysis.area.chip_area import ChipArea, chip_area
+from tlm.analysis.evaluation.ablation_results import describe_variants, lane_spikes, plan_variants
 from tlm.analysis.evaluation.gpu_step import GpuStep, gpu_step
-from tlm.analysis.evaluation.measure import Measurement, extend
+from tlm.analysis.evaluation.measure import Measurement, extend_to
 from tlm.analysis.evaluation.options import EvaluationOptions, Plan, check_options
 from tlm.analysis.evaluation.published import PUBLISHED, SOURCE
 from tlm.analysis.evaluation.ratios import (
@@ -71,12 +72,17 @@ def run_evaluation(
             for stage in captured
             for images in plan.sizes
         }
-        found = simulate_all(tasks.values(), journal, options.workers, partial(report, "simulation"))
+        variants = {name: plan_variants(plan, name, captured) for name, captured in stages.items()}
+        ablated = [task for found in variants.values() for variant in found for task in variant.tasks]
+        found = simulate_all([*tasks.values(), *ablated], journal, options.workers, partial(report, "simulation"))
     results = {key: found[task.key] for key, task in tasks.items()}
-    networks = [
-        _network(plan, network, _extended(plan, network.name, stages[network.name], results), area)
-        for network in plan.networks
-    ]
+    networks = []
+    for network in plan.networks:
+        captured = stages[network.name]
+        described = _network(plan, network, _extended(plan, network.name, captured, results), area)
+        described["lane_spikes"] = lane_spikes(plan, captured)
+        described["ablations"] = describe_variants(plan, variants[network.name], found)
+        networks.append(described)
     return {
         "schema": SCHEMA,
         "provenance": {**versions(), "command": command},
@@ -105,16 +111,8 @@ def _extended(
         for step in steps:
             if ERROR in step:
                 raise InputError(f"cannot be simulated: {step[ERROR]}", f"{name}, {stage.percent} % of the training")
-        found.append(StageResult(stage, extend_to_batch(plan, steps)))
+        found.append(StageResult(stage, extend_to(steps, plan.sizes, plan.options.batch)))
     return found
-
-
-def extend_to_batch(plan: Plan, steps: Sequence[Measurement]) -> Measurement:
-    """Return the step of the plan's batch, from steps of its `sizes`."""
-    if len(steps) == 1:
-        return steps[0]
-    few, many = plan.sizes
-    return extend(steps[0], steps[1], (few, many), plan.options.batch)
 
 
 def _method(plan: Plan) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rtl_models.errors import InputError
@@ -51,6 +51,13 @@ def extend(fewer: Measurement, more: Measurement, images: tuple[int, int], batch
         raise InputError("two steps of different sizes are needed", "images", images, "ascending")
     factor = (batch - many) / (many - few)
     return _extended(fewer, more, factor)
+
+
+def extend_to(steps: Sequence[Measurement], sizes: Sequence[int], batch: int) -> Measurement:
+    """Return the step of `batch` images from steps of `sizes`: the one of that size, or told from two."""
+    if len(steps) == 1:
+        return steps[0]
+    return extend(steps[0], steps[1], (sizes[0], sizes[1]), batch)
 
 
 def _extended(fewer: Mapping[str, Any], more: Mapping[str, Any], factor: float) -> Measurement:

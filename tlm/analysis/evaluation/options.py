@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtl_models.errors import InputError
+from tlm.analysis.evaluation.ablations import NOTHING, parse_groups
 from tlm.analysis.evaluation.measure import sizes_to_simulate
 from tlm.analysis.gpu.device import Device, check_precision, load_device
 from tlm.analysis.gpu.implementation import NEURONS, implementation_names
@@ -46,7 +47,7 @@ class EvaluationOptions:
     gpu_batch: int = DEFAULT_BATCH
     gpu_precision: str = "binary32"
     gpu_neuron: str = "plain"
-    ablations: str = EVERYTHING
+    ablations: str = NOTHING
     ablation_stage: int | None = None
     traces: Path | None = None
     workers: int | None = None
@@ -62,6 +63,8 @@ class Plan:
     config: Config
     device: Device
     images: int
+    ablations: tuple[str, ...]
+    ablation_stage: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -109,7 +112,9 @@ def check_options(options: EvaluationOptions) -> Plan:
         raise InputError(what, "--images", images, f"at most {options.training_batch}, or a larger --training-batch")
     sizes_to_simulate(options.batch, images, config.arithmetic.micro_batch)
     percents = parse_stages(options.stages)
-    plan = Plan(options, _networks(options.networks), percents, config, device, images)
+    networks, groups = _networks(options.networks), parse_groups(options.ablations)
+    stage = _ablation_stage(options.ablation_stage, percents)
+    plan = Plan(options, networks, percents, config, device, images, groups, stage)
     for network in plan.networks:
         plan.settings(network).check()
     return plan
@@ -126,6 +131,13 @@ def parse_stages(text: str) -> tuple[int, ...]:
             raise InputError("is named twice", "--stages", word)
         found.append(int(word))
     return tuple(sorted(found))
+
+
+def _ablation_stage(chosen: int | None, percents: tuple[int, ...]) -> int:
+    """The stage whose step the ablations simulate: the one asked for, else the one nearest to the middle."""
+    if chosen is not None and chosen not in percents:
+        raise InputError("is not one of the stages", "--ablation-stage", chosen, ", ".join(map(str, percents)))
+    return min(percents, key=lambda percent: abs(percent - 50)) if chosen is None else chosen
 
 
 def _networks(text: str) -> tuple[Network, ...]:
