@@ -114,3 +114,10 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert captured.err.startswith("h2learn: error: ")
     assert words.replace("TRACE", trace) in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--lockstep"]])
+def test_rows_of_adders_have_no_rtl(trace: str, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cosim", trace, *SETTINGS, *more, "--set", "forward_engine.element=adders"]) == 2
+    words = "config: forward_engine.element: rows of adders are a baseline without RTL and cannot be co-simulated, got"
+    assert capsys.readouterr().err == f"h2learn: error: {words} 'adders', allowed: lut\n"

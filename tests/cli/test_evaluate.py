@@ -10,14 +10,35 @@ import pytest
 from tests.analysis.evaluation.conftest import FAST, NETWORK
 from tlm.cli.main import main
 
-FILES = ["evaluate.html", "evaluate.journal", "evaluate.json", "evaluate.md", "ratios.png", "stages.png"]
+FILES = [
+    "ablations_1.png",
+    "evaluate.html",
+    "evaluate.journal",
+    "evaluate.json",
+    "evaluate.md",
+    "ratios.png",
+    "stages.png",
+]
 
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> list[str]:
     path = tmp_path / "tiny.yaml"
     path.write_text(NETWORK)
-    options = ["--stages", "100", "--steps", "1", "--training-batch", "8", "--batch", "4", "--workers", "1"]
+    options = [
+        "--stages",
+        "100",
+        "--steps",
+        "1",
+        "--training-batch",
+        "8",
+        "--batch",
+        "4",
+        "--workers",
+        "1",
+        "--ablations",
+        "pipeline",
+    ]
     settings = [argument for override in FAST for argument in ("--set", override)]
     folders = ["--traces", str(tmp_path / "traces"), "--out", str(tmp_path / "out")]
     return ["evaluate", "--networks", str(path), *options, *settings, *folders]

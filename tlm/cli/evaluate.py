@@ -32,6 +32,14 @@ from tlm.cli.console import output_console
 @click.option(
     "--gpu-neuron", metavar="NAME", default="plain", show_default=True, help="Element-wise kernels: plain, fused."
 )
+@click.option(
+    "--ablations",
+    metavar="LIST",
+    default="all",
+    show_default=True,
+    help="backward, pipeline, elements, together, k, buffers, dram, potentials; all or none.",
+)
+@click.option("--ablation-stage", type=int, metavar="PERCENT", help="[default: the stage nearest to 50]")
 @click.option("--config", metavar="PRESET|FILE", default="h2learn", show_default=True, help=CONFIG_HELP)
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
 @click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")

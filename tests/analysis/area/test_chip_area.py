@@ -153,6 +153,14 @@ def test_more_entries_in_the_tables() -> None:
     assert bits == [192 * 16 * 2 * (2**k - 1) * 16 for k in range(1, 9)]
 
 
+def test_adders_hold_two_groups_of_operands_instead_of_tables() -> None:
+    """2 x k operands of 16 bits a lane."""
+    adders = area("forward_engine.element=adders")
+    assert adders.component(FORWARD, "operands").bits == 192 * 16 * 2 * 4 * 16
+    assert adders.group_mm2(FORWARD).nominal < area().group_mm2(FORWARD).nominal
+    assert adders.group_mm2(UPDATE) == area().group_mm2(UPDATE)
+
+
 def test_bfloat16_is_known_too() -> None:
     assert area("arithmetic.value_format=bfloat16").area_mm2.nominal == pytest.approx(area().area_mm2.nominal, rel=0.05)
 

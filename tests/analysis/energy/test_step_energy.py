@@ -6,17 +6,21 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtl_models.reference.packing import forward_indices
 from tests.end_to_end.steps import make_trace, tiny_config
-from tlm.analysis.area.chip_area import chip_area
+from tlm.analysis.area.chip_area import FORWARD, UPDATE, chip_area
 from tlm.analysis.energy.dram_energy import command_counts
 from tlm.analysis.energy.report import describe_energy
 from tlm.analysis.energy.step_energy import DRAM, GROUPS, LEAKAGE, StepEnergy, energy_of_trace, step_energy
 from tlm.analysis.technology.constants import constants
 from tlm.config import Config
+from tlm.schedule.geometry import micro_batches
+from tlm.schedule.zero_tiles import layer_planes
 from tlm.simulation import SimulationResult
 
 BANKED = ("dram={model: banked, standard: HBM2, controller: mop4clxor, channels: 2, interleave_bytes: 64}",)
@@ -146,3 +150,28 @@ def test_the_description_holds_the_same_numbers() -> None:
     assert sum(line["energy_pj"]["nominal"] for line in described["lines"]) == pytest.approx(energy.energy_pj.nominal)
     assert described["activity"]["forward"]["look_ups"] == result.work["forward_look_ups"]
     assert described["time_ps"] == result.time_ps
+
+
+@pytest.mark.parametrize(("element", "share"), [("adders", 1.0), ("zero_skipping_adders", None)])
+def test_adders_add_operands_instead_of_building_tables(element: str, share: float | None) -> None:
+    config, result, energy = run(f"forward_engine.element={element}")
+    names = {line.name for line in energy.lines if line.group == FORWARD}
+    assert not {"tables built", "look-ups"} & names
+    (added,) = [line for line in energy.lines if (line.group, line.name) == (FORWARD, "operands added")]
+    operands = result.work["forward_look_ups"] * config.lut.k
+    assert added.count == operands * share if share else 0 < added.count < operands
+    assert {line.name for line in energy.lines if line.group == UPDATE} >= {"tables built", "look-ups"}
+    assert energy.activity.weight_update.lane_additions == 0
+
+
+def test_zero_skipping_adders_add_once_a_spike() -> None:
+    """Every spike of the receptive fields, times the rows: counted from the trace's own spikes."""
+    _, _, energy = run("forward_engine.element=zero_skipping_adders")
+    trace, config = make_trace(*STEP), tiny_config()
+    total = 0
+    for batch in micro_batches(trace.batch, 2):
+        for layer, shape in enumerate(trace.network.layers):
+            planes = (forward_indices(shape, s, 3, 2) for s in layer_planes(trace, layer, batch))
+            total += shape.out_channels * sum(int(np.bitwise_count(plane).sum()) for plane in planes)
+    assert energy.activity.forward.lane_additions == total
+    assert config.contract.k == 3

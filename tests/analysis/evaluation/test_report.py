@@ -12,7 +12,7 @@ import pytest
 from tests.pictures import assert_shows_something, texts
 from tlm.analysis.evaluation.markdown import markdown
 from tlm.analysis.evaluation.page import page
-from tlm.analysis.evaluation.plots import ratios_figure, stages_figure
+from tlm.analysis.evaluation.plots import ablations_figure, ratios_figure, stages_figure
 from tlm.analysis.evaluation.report import write_report
 from tlm.analysis.evaluation.tables import all_tables, band, short, spread
 
@@ -144,6 +144,28 @@ def test_everything_is_written(content: dict[str, Any], tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
     for name in files[3:]:
         assert_shows_something(tmp_path / name)
+
+
+def test_variants_stand_in_a_table_and_what_cannot_be_is_said(content: dict[str, Any], tmp_path: Path) -> None:
+    changed = copy.deepcopy(content)
+    network = changed["networks"][0]
+    figures = {"image_s": 2e-6, "times_time": 1.25, "times_energy": 1.5, "times_area": 0.75}
+    figures |= {name: {"low": 1e-6, "nominal": 2e-6, "high": 3e-6} for name in ("image_energy_j", "area_mm2")}
+    whole = {"group": "", "name": "full machine", "stage": 50, "changes": {}, "error": None} | figures
+    broken = whole | dict.fromkeys(figures) | {"group": "buffers", "name": "<small>", "error": "no room"}
+    network["ablations"] = [whole, broken]
+    lanes = {"spikes_per_group": 0.64, "waited_per_position": 1.5}
+    network["lane_spikes"] = {"k": 4, "lanes": 16, "forward": lanes, "weight_update": lanes}
+    table = list(all_tables(changed))[-1]
+    assert table.rows[0] == ("full machine", "2", "1.25", "2", "1.50", "2e-06", "0.75")
+    assert table.rows[1] == ("<small>", *["cannot be"] * 6)
+    assert table.notes[-1] == "<small>: no room."
+    assert "of the forward engine adds 0.64 times for a group of 4, a dense one 4 times" in table.notes[1]
+    read = Reader(page(changed))
+    assert read.tags.count("svg") == 5
+    assert "small" not in read.tags
+    assert {"full machine", "times the time of the full machine"} <= texts(ablations_figure(network))
+    assert write_report(tmp_path, changed)[-1] == "ablations_1.png"
 
 
 def test_bands_and_digits() -> None:

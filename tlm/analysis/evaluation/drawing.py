@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-WIDTH, ROW, TOP, LABELS, RIGHT = 760, 26, 12, 170, 70
+WIDTH, ROW, BAR, TOP, LABELS, RIGHT = 760, 26, 20, 12, 170, 70
 _TICKS = (1, 2, 5)
 
 
@@ -34,6 +34,26 @@ def ratio_drawing(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
             f'<text x="{WIDTH - RIGHT + 8}" y="{y + 4:.1f}">{ratio["nominal"]:.3g}</text>',
         ]
     head = f'<svg viewBox="0 0 {WIDTH} {bottom + 26}" width="{WIDTH}" role="img">'
+    return head + "".join(parts) + "</svg>"
+
+
+def bar_drawing(rows: Sequence[tuple[str, float]]) -> str:
+    """Draw one bar a row from 0 on a linear axis, with its number behind it; a line marks 1."""
+    most = max(value for _, value in rows)
+    bottom = TOP + BAR * len(rows)
+    left, room = LABELS + 80, WIDTH - LABELS - 80 - RIGHT
+    parts = []
+    for number, (name, value) in enumerate(rows):
+        y = TOP + BAR * number
+        width = room * value / most
+        parts += [
+            f'<text x="{left - 10}" y="{y + 14}" text-anchor="end">{escape(name)}</text>',
+            f'<rect class="bar" x="{left}" y="{y + 3}" width="{width:.1f}" height="{BAR - 6}"/>',
+            f'<text x="{left + width + 6:.1f}" y="{y + 14}">{value:.2f}</text>',
+        ]
+    one = f"{left + room / most:.1f}"
+    parts.append(f'<line class="one" x1="{one}" x2="{one}" y1="{TOP - 4}" y2="{bottom}"/>')
+    head = f'<svg viewBox="0 0 {WIDTH} {bottom + 8}" width="{WIDTH}" role="img">'
     return head + "".join(parts) + "</svg>"
 
 

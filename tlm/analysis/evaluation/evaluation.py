@@ -73,7 +73,7 @@ def run_evaluation(
             for images in plan.sizes
         }
         variants = {name: plan_variants(plan, name, captured) for name, captured in stages.items()}
-        ablated = [task for found in variants.values() for variant in found for task in variant.tasks]
+        ablated = [variant.task for made in variants.values() for variant in made]
         found = simulate_all([*tasks.values(), *ablated], journal, options.workers, partial(report, "simulation"))
     results = {key: found[task.key] for key, task in tasks.items()}
     networks = []
@@ -121,6 +121,7 @@ def _method(plan: Plan) -> dict[str, Any]:
         "batch_images": options.batch,
         "simulated_images": list(plan.sizes),
         "extended": len(plan.sizes) > 1,
+        "ablation_images": plan.ablation_images,
         "micro_batch": plan.config.arithmetic.micro_batch,
         "stages": list(plan.percents),
         "gpu": {

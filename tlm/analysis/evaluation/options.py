@@ -21,6 +21,8 @@ DEFAULT_BATCH = 64
 """Images of a step: what the H2Learn authors' public GPU code trains with."""
 CAPTURED_MICRO_BATCHES = 3
 """Micro-batches captured where a step has more: two fill the pipeline, the third shows what each further one takes."""
+ABLATED_MICRO_BATCHES = 2
+"""Micro-batches that the ablations simulate: two are in flight at once."""
 EVALUATED_IMAGES = 64
 """Held-out images that accuracy is measured on: no figure of time or energy depends on it."""
 EVERYTHING = "all"
@@ -70,6 +72,11 @@ class Plan:
     def sizes(self) -> tuple[int, ...]:
         """Images of the steps that are simulated."""
         return sizes_to_simulate(self.options.batch, self.images, self.config.arithmetic.micro_batch)
+
+    @property
+    def ablation_images(self) -> int:
+        """Images of the steps that the ablations simulate: up to two micro-batches, whole."""
+        return min(self.images, ABLATED_MICRO_BATCHES * self.config.arithmetic.micro_batch)
 
     def settings(self, network: Network) -> TrainingSettings:
         """Return the training that the stages of a network come from."""

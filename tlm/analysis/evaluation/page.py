@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from tlm.analysis.evaluation.drawing import ratio_drawing
+from tlm.analysis.evaluation.drawing import bar_drawing, ratio_drawing
 from tlm.analysis.evaluation.tables import RATIOS, Content, Table, all_tables
 
 STYLE = """
@@ -24,7 +24,9 @@ th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { te
 li, .soft { color: var(--soft); } code { font-size: .9em; }
 svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg .soft { fill: var(--soft); } svg .axis { stroke: var(--line); }
-svg .ours { stroke: var(--ours); fill: var(--ours); } svg .band { fill: var(--band); }
+svg .ours { stroke: var(--ours); fill: var(--ours); }
+svg .bar { fill: var(--ours); opacity: .75; } svg .one { stroke: var(--ink); stroke-dasharray: 3 3; }
+svg .band { fill: var(--band); }
 """
 
 
@@ -48,7 +50,17 @@ def _lines(content: Content) -> Iterator[str]:
         yield ratio_drawing([(network["name"], network[name]) for network in content["networks"]])
     for table in others:
         yield from _table(table)
+    for network in content["networks"]:
+        yield from _ablations(network)
     yield "</body>\n</html>"
+
+
+def _ablations(network: Content) -> Iterator[str]:
+    """Bars of time and energy against the full machine."""
+    variants = [variant for variant in network["ablations"] if variant["error"] is None]
+    for key, words in (("times_time", "time"), ("times_energy", "energy")) if variants else ():
+        yield f"<h2>{escape(network['name'])}: {words} of each machine, of the full machine's</h2>"
+        yield bar_drawing([(variant["name"], variant[key]) for variant in variants])
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -22,6 +22,9 @@ from workloads.atomic import replacing
 def write_plots(folder: Path, content: Content) -> list[str]:
     """Write all plots into `folder` and return their names."""
     figures = {"ratios.png": ratios_figure(content), "stages.png": stages_figure(content)}
+    for number, network in enumerate(content["networks"], start=1):
+        if network["ablations"]:
+            figures[f"ablations_{number}.png"] = ablations_figure(network)
     for name, figure in figures.items():
         with replacing(folder / name) as temporary:
             figure.savefig(temporary, format="png", dpi=140)
@@ -87,6 +90,28 @@ def stages_figure(content: Content) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    return figure
+
+
+def ablations_figure(network: Content) -> Figure:
+    """Bars of time and energy of each variant against the full machine, a colour a group."""
+    variants = [variant for variant in network["ablations"] if variant["error"] is None]
+    groups = list(dict.fromkeys(variant["group"] for variant in variants))
+    colours = [LAYERS[groups.index(variant["group"]) % len(LAYERS)] for variant in variants]
+    figure = Figure(figsize=(12, 2 + 0.27 * len(variants)), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True, squeeze=False)[0]
+    for axes, (key, words) in zip(panels, (("times_time", "time"), ("times_energy", "energy")), strict=True):
+        values = [variant[key] for variant in variants]
+        axes.barh(range(len(variants)), values, color=colours)
+        for row, value in enumerate(values):
+            axes.text(value, row, f" {value:.2f}", va="center", fontsize=8)
+        axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
+        axes.set_title(f"times the {words} of the full machine", fontsize=11)
+        axes.margins(x=0.12, y=0.01)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(variants)), [variant["name"] for variant in variants], fontsize=9)
+    panels[0].invert_yaxis()
+    figure.suptitle(f"{network['name']}: what each idea contributes, {variants[0]['stage']} % of the training")
     return figure
 
 

@@ -28,6 +28,8 @@ def all_tables(content: Content) -> Iterator[Table]:
         yield stage_table(network)
         yield sparsity_table(network)
         yield engine_table(network)
+        if network["ablations"]:
+            yield ablation_table(content, network)
 
 
 def headline_table(content: Content) -> Table:
@@ -118,6 +120,43 @@ def sparsity_table(network: Content) -> Table:
         for stage in network["stages"]
     ]
     return Table(f"{_named(network)}: sparsity over the training", headings, tuple(rows))
+
+
+def ablation_table(content: Content, network: Content) -> Table:
+    """Variant by variant: time, energy and area against the full machine."""
+    headings = ("machine", "us an image", "times the time", "uJ an image", "times the energy", "mm2", "times the area")
+    rows: list[Row] = []
+    errors = []
+    for variant in network["ablations"]:
+        if variant["error"] is not None:
+            rows.append((variant["name"], *["cannot be"] * (len(headings) - 1)))
+            errors.append(f"{variant['name']}: {variant['error']}.")
+            continue
+        rows.append(
+            (
+                variant["name"],
+                short(variant["image_s"] * 1e6),
+                f"{variant['times_time']:.2f}",
+                short(variant["image_energy_j"]["nominal"] * 1e6),
+                f"{variant['times_energy']:.2f}",
+                short(variant["area_mm2"]["nominal"]),
+                f"{variant['times_area']:.2f}",
+            )
+        )
+    images, stage = content["method"]["ablation_images"], network["ablations"][0]["stage"]
+    notes = [f"A step of {images} images, simulated whole, at {stage} % of the training; nominal energy and area."]
+    notes += _lane_notes(network["lane_spikes"])
+    return Table(f"{_named(network)}: what each idea contributes", headings, tuple(rows), (*notes, *errors))
+
+
+def _lane_notes(spikes: Content) -> Iterator[str]:
+    for engine in ("forward", "weight_update"):
+        found, name = spikes[engine], engine.replace("_", " ")
+        yield (
+            f"A zero-skipping adder of the {name} engine adds {found['spikes_per_group']:.2f} times "
+            f"for a group of {spikes['k']}, a dense one {spikes['k']} times; the tree waits for the lane of "
+            f"{spikes['lanes']} with the most: {found['waited_per_position']:.2f} cycles a position. A table takes 1."
+        )
 
 
 def _named(network: Content) -> str:
