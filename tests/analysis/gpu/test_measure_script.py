@@ -190,13 +190,25 @@ SMALL = {
 }
 
 
+POOLED = SMALL | {
+    "layers": [
+        {"conv": {"channels": 4, "kernel": [3, 3], "padding": 1, "pool": 2}},
+        {"conv": {"channels": 3, "kernel": [1, 1], "pool": 3}},
+    ]
+}
+
+
 @pytest.fixture
 def network() -> Network:
     return parse_network(SMALL, "small")
 
 
 class TestStep:
-    def test_gradients_are_those_of_the_float_step(self, script: dict[str, Any], torch: Any, network: Network) -> None:
+    @pytest.mark.parametrize("source", [SMALL, POOLED], ids=["plain", "pooled"])
+    def test_gradients_are_those_of_the_float_step(
+        self, script: dict[str, Any], torch: Any, source: dict[str, Any]
+    ) -> None:
+        network = parse_network(source, "small")
         generator = np.random.default_rng(1)
         spikes = generator.random((4, 3, 6, 6, 2)) > 0.5
         labels = generator.integers(0, 3, 3)
