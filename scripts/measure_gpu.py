@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from tlm.analysis.gpu.device import PRECISIONS
 from tlm.analysis.gpu.measured import SCHEMA
 from workloads.atomic import check_writable, replacing
 from workloads.initialise import initial_weights
-from workloads.network import DIRECT, Layer, Network, load_network, parse_network
+from workloads.network import DIRECT, INPUT, Layer, Network, load_network, parse_network
 
 NEURON = "plain"
 LEARNING_RATE, MOMENTUM, SEED = 0.01, 0.9, 0
@@ -260,23 +260,33 @@ def layer_sums(torch: Any, layer: Layer, weights: Any, inputs: Any) -> Any:
     return torch.nn.functional.avg_pool2d(sums, layer.pool, divisor_override=1)  # the window's sum
 
 
+def all_sums(torch: Any, network: Network, number: int, weights: Sequence[Any], maps: Mapping[int, Any]) -> Any:
+    """Return a layer's sums for one timestep with its shortcut's; `maps` are the inputs and spikes of the layers."""
+    layers = network.layers
+    sums = layer_sums(torch, layers[number], weights[number], maps[layers[number].source])
+    projection, identity = network.projection(number), layers[number].identity
+    if projection is not None:
+        sums = sums + layer_sums(torch, layers[projection], weights[projection], maps[layers[projection].source])
+    return sums if identity is None else sums + maps[identity]
+
+
 def forward_pass(torch: Any, network: Network, weights: Sequence[Any], inputs: Sequence[Any]) -> Any:
     """Return the logits [B, classes]; `inputs` has a tensor [B, C, H, W] for every timestep."""
     fire = fire_function(torch, network)
-    maps = list(inputs)
-    for layer, matrix in zip(network.layers, weights, strict=True):
+    maps = {INPUT: list(inputs)}  # by layer, a tensor for every timestep
+    for number in network.main:
         spikes: list[Any] = []
         potential = None
         for step in range(network.timesteps):
-            sums = layer_sums(torch, layer, matrix, maps[step])
-            if not layer.spiking:
+            sums = all_sums(torch, network, number, weights, {layer: found[step] for layer, found in maps.items()})
+            if number not in network.hidden:
                 spikes.append(sums)
                 continue
             first = potential is None
             potential = sums if first else sums + potential * (1 - spikes[-1]) * network.neuron.alpha
             spikes.append(fire(potential))
-        maps = spikes
-    return torch.stack(maps).mean(0).flatten(1)
+        maps[number] = spikes
+    return torch.stack(spikes).mean(0).flatten(1)
 
 
 def make_weights(torch: Any, network: Network, device: Any) -> list[Any]:

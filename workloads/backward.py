@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtl_models.reference.backward import backward_sums
+from rtl_models.reference.backward import Consumer, consumer_sums
 from rtl_models.reference.gradient import gradient_unit, sum_over_time
 from rtl_models.reference.lut import LutTables, scale_sums
 from rtl_models.reference.packing import bit_plane, update_indices, update_operands
 from rtl_models.reference.rounding import add_in_place, rounding
 from rtl_models.reference.transpose import transpose_into
-from workloads.forward import BIT_PLANES, Activity, Inputs
+from workloads.forward import BIT_PLANES, Activity, Inputs, spikes_into
 from workloads.network import DIRECT, Layer, Network
 from workloads.record import Arithmetic, Flags, Floats
 
@@ -30,47 +30,58 @@ def backward_pass(
     network: Network,
     arithmetic: Arithmetic,
     weights: tuple[Floats, ...],
-    activity: tuple[Activity, ...],
+    activity: dict[int, Activity],
     output_gradient: Floats,
 ) -> tuple[Floats, ...]:
-    """Return every layer's gradients: du [T, B, OH, OW, M], for the last layer g16 [B, 1, 1, M] itself."""
+    """Return every layer's gradients: du [T, B, OH, OW, M], for the last layer g16 [B, 1, 1, M] itself.
+
+    A projection has those of the layer that it joins.
+    """
     constants = (network.constants.alpha, network.constants.beta)
-    layers = network.layers
-    below: Floats = output_gradient.reshape(output_gradient.shape[0], 1, 1, -1)
-    gradients: list[Floats] = [below]
-    for number in range(len(layers) - 1, 0, -1):
-        sums = backward_sums(layers[number], below, weights[number], arithmetic.sum)
-        state = activity[number - 1]
+    last = len(network.layers) - 1
+    gradients: dict[int, Floats] = {last: output_gradient.reshape(output_gradient.shape[0], 1, 1, -1)}
+    for number in reversed(network.hidden):
+        sums = _sums_from_above(network, arithmetic, weights, gradients, number)
+        state = activity[number]
         timesteps = state.spikes.shape[0]
-        rows = sums.reshape(1 if number == len(layers) - 1 else timesteps, -1)
+        rows = sums.reshape(1 if sums.ndim == 4 else timesteps, -1)
         potentials = state.potentials.reshape(timesteps, -1)
         spikes, masks = state.spikes.reshape(timesteps, -1), state.masks.reshape(timesteps, -1)
         du = gradient_unit(rows, potentials, spikes, masks, constants, arithmetic.value, arithmetic.sum)
-        below = du.reshape(state.spikes.shape)
-        gradients.insert(0, below)
-    return tuple(gradients)
+        gradients[number] = du.reshape(state.spikes.shape)
+    return tuple(gradients[network.joined(number)] for number in range(last + 1))
+
+
+def _sums_from_above(
+    network: Network, arithmetic: Arithmetic, weights: tuple[Floats, ...], gradients: dict[int, Floats], number: int
+) -> Floats:
+    """Return the backward sums [T, B, H, W, C] of a layer's outputs; below the last layer [B, H, W, C]."""
+    layers = network.layers
+    convolutions = [
+        Consumer(layers[upper], gradients[network.joined(upper)], weights[upper]) for upper in network.consumers(number)
+    ]
+    added = [Consumer(layers[upper], gradients[upper], identity=True) for upper in network.identities(number)]
+    return consumer_sums([*convolutions, *added], arithmetic.sum)
 
 
 def weight_gradients(
     network: Network,
     arithmetic: Arithmetic,
     inputs: Inputs,
-    activity: tuple[Activity, ...],
+    activity: dict[int, Activity],
     gradients: tuple[Floats, ...],
 ) -> tuple[LayerUpdate, ...]:
     """Return every layer's weight gradient, summed over the micro-batches in ascending order."""
     updates = []
-    spikes = inputs.view(np.uint8)
     for number, layer in enumerate(network.layers):
         du = gradients[number]
+        spikes = spikes_into(network, number, inputs, activity)
         if number == 0 and network.input.coding == DIRECT:
             updates.append(_direct_update(network, arithmetic, spikes, du))
-        else:
-            if not layer.spiking:
-                du = np.broadcast_to(du, (network.timesteps, *du.shape))
-            updates.append(_spike_update(layer, arithmetic, spikes, du))
-        if layer.spiking:
-            spikes = activity[number].spikes
+            continue
+        if number == len(network.layers) - 1:
+            du = np.broadcast_to(du, (network.timesteps, *du.shape))
+        updates.append(_spike_update(layer, arithmetic, spikes, du))
     return tuple(updates)
 
 

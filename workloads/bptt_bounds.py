@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from rtl_models.formats import FloatFormat
 from rtl_models.reference.shape import update_group_count
 from workloads.bptt_reference import BpttReference
-from workloads.float_step import FloatStep, Reals, convolve, convolve_back, correlate, cross_entropy
+from workloads.float_step import FloatStep, Reals, convolve, convolve_back, correlate, cross_entropy, sums_from_above
 from workloads.forward import BIT_PLANES
-from workloads.network import DIRECT, Layer, Network
+from workloads.network import DIRECT, INPUT, Layer, Network
 from workloads.record import Arithmetic
 
 
@@ -62,10 +62,9 @@ class Errors:
         additions = tiles + int(np.log2(self.arithmetic.lanes)) + 2
         return self.entry + additions * self.sum * (1.0 + self.entry)
 
-    def sums(self, layer: Layer, maps: Reals, weights: Reals, planes: int) -> Reals:
-        """Bound of x, given what enters; `planes` bit planes take the tiles that often."""
-        tiles = planes * layer.window * -(-layer.groups(self.arithmetic.k) // self.arithmetic.lanes)
-        return self.lut(tiles) * convolve(layer, maps, np.abs(weights))
+    def tiles(self, layer: Layer, planes: int) -> int:
+        """Tiles that a row's sum runs through; `planes` bit planes take them that often."""
+        return planes * layer.window * -(-layer.groups(self.arithmetic.k) // self.arithmetic.lanes)
 
     def potentials(self, sums: Reals, potentials: Reals, spikes: Reals) -> Reals:
         """Bound of u [T, ...], given the bound of x [T, ...]."""
@@ -85,11 +84,9 @@ class Errors:
         divisor = gradient.shape[0] * self.network.timesteps
         return self._stored(gradient, softmax * np.expm1(2 * worst) / divisor, self._subnormal)
 
-    def backward_sums(self, layer: Layer, gradients: Reals, bounds: Reals, weights: Reals) -> Reals:
-        """Bound of the backward sums, given gradients and their bound."""
-        additions = 2 * layer.kernel_height * layer.kernel_width * layer.out_channels
-        magnitude = additions * self.sum * (np.abs(gradients) + bounds)
-        return convolve_back(layer, bounds + magnitude, np.abs(weights))
+    def added_up(self, gradients: Reals, bounds: Reals, additions: int) -> Reals:
+        """Bound of gradients, given their own, that go through so many additions and the product before them."""
+        return bounds + 2 * additions * self.sum * (np.abs(gradients) + bounds)
 
     def gradients(
         self, sums: Reals, sum_bounds: Reals, activity: tuple[Reals, Reals, Reals, Reals], du: Reals
@@ -143,10 +140,11 @@ class Bounds:
         self, reference: BpttReference, exact: FloatStep, target: FloatStep, errors: Errors, clean: NDArray[np.bool_]
     ) -> None:
         self._reference, self._errors = reference, errors
+        self._network = reference.network
         self._layers = reference.network.layers
         self._weights = tuple(layer.weights for layer in reference.layers)
-        self.potentials: list[Reals] = []
-        self.gradients: list[Reals] = []
+        self.potentials: dict[int, Reals] = {}
+        self.gradients: dict[int, Reals] = {}
         self.logits = self._forward(exact)
         self._backward(target, clean)
         self.weight_gradients = [self._weight_gradient(number, target) for number in range(len(self._layers))]
@@ -156,17 +154,30 @@ class Bounds:
 
     def _inputs(self, number: int, step: FloatStep) -> Reals:
         """What enters layer `number`, [T, B, H, W, C]."""
-        spikes = step.layers[number - 1].spikes if number else None
+        source = self._layers[number].source
+        spikes = None if source == INPUT else step.layers[source].spikes
         return self._reference.inputs if spikes is None else spikes.astype(np.float64)
 
     def _forward(self, exact: FloatStep) -> Reals:
-        for number, layer in enumerate(self._layers):
+        for number in self._network.main:
             seen = exact.layers[number]
-            inputs, planes = self._inputs(number, exact), self._planes(number)
-            sums = self._errors.sums(layer, inputs, self._weights[number], planes)
+            sums = self._forward_sums(number, exact)
             if seen.potentials is not None and seen.spikes is not None:
-                self.potentials.append(self._errors.potentials(sums, seen.potentials, seen.spikes))
+                self.potentials[number] = self._errors.potentials(sums, seen.potentials, seen.spikes)
         return np.asarray(sums.mean(axis=0)[:, 0, 0, :])
+
+    def _forward_sums(self, number: int, exact: FloatStep) -> Reals:
+        """Bound of x: whatever a sum holds runs through the tiles of all its parts."""
+        parts = self._network.parts(number)
+        magnitudes = [
+            convolve(self._layers[part], self._inputs(part, exact), np.abs(self._weights[part])) for part in parts
+        ]
+        identity = self._layers[number].identity
+        spikes = None if identity is None else exact.layers[identity].spikes
+        if spikes is not None:
+            magnitudes.append(spikes.astype(np.float64))
+        tiles = sum(self._errors.tiles(self._layers[part], self._planes(part)) for part in parts)
+        return np.asarray(self._errors.lut(tiles) * sum(magnitudes))
 
     def _backward(self, target: FloatStep, clean: NDArray[np.bool_]) -> None:
         above = target.layers[-1].gradients
@@ -174,17 +185,29 @@ class Bounds:
         softmax[np.arange(softmax.shape[0]), self._reference.labels] += 1
         logits = np.where(clean[:, np.newaxis], self.logits, 0.0)
         output = self._errors.output_gradient(logits, softmax, above[0, :, 0, 0, :])
-        bound = output[np.newaxis, :, np.newaxis, np.newaxis]
-        self.gradients.append(bound)
-        for number in range(len(self._layers) - 1, 0, -1):
-            layer, weights, below = self._layers[number], self._weights[number], target.layers[number - 1]
-            sum_bounds = self._errors.backward_sums(layer, above, bound, weights)
-            sums = convolve_back(layer, above, weights)
-            potentials = np.where(clean[:, np.newaxis, np.newaxis, np.newaxis], self.potentials[number - 1], 0.0)
-            activity: Any = (below.potentials, potentials, below.spikes, below.masks)
-            bound = self._errors.gradients(sums, sum_bounds, activity, below.gradients)
-            self.gradients.insert(0, bound)
-            above = below.gradients
+        gradients = {number: layer.gradients for number, layer in enumerate(target.layers)}
+        self.gradients[len(self._layers) - 1] = output[np.newaxis, :, np.newaxis, np.newaxis]
+        for number in reversed(self._network.hidden):
+            sum_bounds = self._sums_from_above(number, gradients)
+            sums = sums_from_above(self._network, self._weights, gradients, number, np.float64)
+            here = target.layers[number]
+            potentials = np.where(clean[:, np.newaxis, np.newaxis, np.newaxis], self.potentials[number], 0.0)
+            activity: Any = (here.potentials, potentials, here.spikes, here.masks)
+            self.gradients[number] = self._errors.gradients(sums, sum_bounds, activity, here.gradients)
+        for number in range(len(self._layers)):
+            self.gradients[number] = self.gradients[self._network.joined(number)]
+
+    def _sums_from_above(self, number: int, gradients: dict[int, Reals]) -> Reals:
+        """Bound of the backward sums: one sum runs on over all that take a layer's spikes."""
+        consumers, identities = self._network.consumers(number), self._network.identities(number)
+        additions = sum(self._layers[n].weights_count // self._layers[n].in_channels for n in consumers)
+        additions += len(identities)
+        bounds = {
+            n: self._errors.added_up(gradients[n], self.gradients[self._network.joined(n)], additions)
+            for n in (*consumers, *identities)
+        }
+        total = sum(convolve_back(self._layers[n], bounds[n], np.abs(self._weights[n])) for n in consumers)
+        return np.asarray(total + sum(bounds[n] for n in identities))
 
     def _weight_gradient(self, number: int, target: FloatStep) -> Reals:
         layer, timesteps = self._layers[number], self._reference.network.timesteps

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from workloads.network import DIRECT, Layer, Network
+from workloads.network import DIRECT, INPUT, Layer, Network
 
 Reals = NDArray[Any]  # float32 or float64
 
@@ -23,13 +23,13 @@ Activity = tuple[Reals, NDArray[np.uint8], NDArray[np.uint8]]  # u, s, f of one 
 class FloatForward:
     """What the forward pass leaves: u, s, f of every spiking layer, and logits [B, classes]."""
 
-    activity: tuple[Activity, ...]
+    activity: dict[int, Activity]
     logits: Reals
 
 
 @dataclass(frozen=True)
 class FloatLayer:
-    """One layer's tensors, [T, B, OH, OW, M] and dW [M, R, S, C]; the last layer has no u, s and f.
+    """One layer's tensors, [T, B, OH, OW, M] and dW [M, R, S, C]; the last layer and projections have no u, s and f.
 
     `gradients` are du, in the last layer the loss's gradient by x [1, B, 1, 1, M], the same for all t.
     """
@@ -77,13 +77,42 @@ def float_forward(
     network: Network, weights: tuple[Reals, ...], inputs: NDArray[Any], dtype: DTypeLike = np.float64
 ) -> FloatForward:
     """Run the forward pass alone."""
-    maps = real_inputs(network, inputs, dtype)
-    activity: list[Activity] = []
-    for layer, matrix in zip(network.layers[:-1], weights, strict=False):
-        activity.append(_fire(network, convolve(layer, maps, np.asarray(matrix, dtype))))
-        maps = activity[-1][1].astype(dtype)
-    last = convolve(network.layers[-1], maps, np.asarray(weights[-1], dtype))
-    return FloatForward(tuple(activity), np.asarray(last.mean(axis=0)[:, 0, 0, :]))
+    activity: dict[int, Activity] = {}
+    for number in network.main:
+        sums = _forward_sums(network, number, weights, inputs, activity, dtype)
+        if number in network.hidden:
+            activity[number] = _fire(network, sums)
+    return FloatForward(activity, np.asarray(sums.mean(axis=0)[:, 0, 0, :]))
+
+
+def _forward_sums(
+    network: Network,
+    number: int,
+    weights: tuple[Reals, ...],
+    inputs: NDArray[Any],
+    activity: dict[int, Activity],
+    dtype: DTypeLike,
+) -> Reals:
+    """Return x [T, B, OH, OW, M] of a layer, shortcuts included; of direct coding [1, ...]."""
+    layers, identity = network.layers, network.layers[number].identity
+    parts = [
+        convolve(layers[part], _maps(network, part, inputs, activity, dtype), np.asarray(weights[part], dtype))
+        for part in network.parts(number)
+    ]
+    if identity is not None:
+        parts.append(activity[identity][1].astype(dtype))
+    sums = parts[0]
+    for part_sums in parts[1:]:
+        sums = sums + part_sums
+    return sums
+
+
+def _maps(
+    network: Network, number: int, inputs: NDArray[Any], activity: dict[int, Activity], dtype: DTypeLike
+) -> Reals:
+    """Return what a layer's weights meet, [T, B, H, W, C]; of direct coding [1, ...]."""
+    source = network.layers[number].source
+    return real_inputs(network, inputs, dtype) if source == INPUT else activity[source][1].astype(dtype)
 
 
 def float_backward(
@@ -96,18 +125,34 @@ def float_backward(
 ) -> FloatStep:
     """Run the backward pass of a forward pass, however that came about."""
     loss, errors = cross_entropy(forward.logits, labels)
-    below = (errors / (labels.size * network.timesteps))[np.newaxis, :, np.newaxis, np.newaxis, :].astype(dtype)
-    layers: list[FloatLayer] = []
-    for number in range(len(network.layers) - 1, -1, -1):
-        layer = network.layers[number]
-        maps = forward.activity[number - 1][1].astype(dtype) if number else real_inputs(network, inputs, dtype)
-        update = correlate(layer, *_share_timesteps(maps, below, network.timesteps))
-        u, s, f = forward.activity[number] if number < len(forward.activity) else (None, None, None)
-        layers.insert(0, FloatLayer(u, s, f, below, update))
-        if number:
-            sums = convolve_back(layer, below, np.asarray(weights[number], dtype))
-            below = _gradients(network, sums, forward.activity[number - 1])
+    output = (errors / (labels.size * network.timesteps))[np.newaxis, :, np.newaxis, np.newaxis, :].astype(dtype)
+    gradients = {len(network.layers) - 1: output}
+    for number in reversed(network.hidden):
+        sums = sums_from_above(network, weights, gradients, number, dtype)
+        gradients[number] = _gradients(network, sums, forward.activity[number])
+    layers = []
+    for number, layer in enumerate(network.layers):
+        du = gradients[network.joined(number)]
+        maps = _maps(network, number, inputs, forward.activity, dtype)
+        update = correlate(layer, *_share_timesteps(maps, du, network.timesteps))
+        u, s, f = forward.activity.get(number, (None, None, None))
+        layers.append(FloatLayer(u, s, f, du, update))
     return FloatStep(forward.logits, loss, tuple(layers))
+
+
+def sums_from_above(
+    network: Network, weights: tuple[Reals, ...], gradients: dict[int, Reals], number: int, dtype: DTypeLike
+) -> Reals:
+    """Return what the gradients of all that take a layer's spikes add up to there, [T, B, H, W, C] or [1, ...]."""
+    parts = [
+        convolve_back(network.layers[n], gradients[network.joined(n)], np.asarray(weights[n], dtype))
+        for n in network.consumers(number)
+    ]
+    parts += [gradients[n] for n in network.identities(number)]
+    sums = parts[0]
+    for part in parts[1:]:
+        sums = sums + part
+    return sums
 
 
 def float_logits(

@@ -12,7 +12,7 @@ from rtl_models.reference.lut import LutTables, scale_sums
 from rtl_models.reference.neuron import neuron
 from rtl_models.reference.packing import bit_plane, forward_indices, forward_operands
 from rtl_models.reference.rounding import rounding
-from workloads.network import DIRECT, Layer, Network
+from workloads.network import DIRECT, INPUT, Layer, Network
 from workloads.record import Arithmetic, Flags, Floats
 
 Inputs = NDArray[np.uint8] | NDArray[np.int8]
@@ -31,9 +31,9 @@ class Activity:
 
 @dataclass(frozen=True)
 class ForwardResult:
-    """Activity of every spiking layer, logits [B, classes], and the tables' (non-finite, subnormal) by layer."""
+    """Activity by spiking layer, logits [B, classes], and the tables' (non-finite, subnormal) by layer."""
 
-    activity: tuple[Activity, ...]
+    activity: dict[int, Activity]
     logits: NDArray[np.float64]
     tables: tuple[tuple[int, int], ...]
 
@@ -66,26 +66,34 @@ def forward_pass(
     check_inputs(network, inputs)
     constants = network.constants
     lif = (constants.alpha, constants.threshold, constants.low, constants.high)
-    activity: list[Activity] = []
-    counts: list[tuple[int, int]] = []
-    spikes = inputs.view(np.uint8)
-    for number, layer in enumerate(network.layers):
-        operands = forward_operands(layer, weights[number], arithmetic.k, arithmetic.lanes)
-        tables = LutTables(operands, arithmetic.lanes, arithmetic.value, arithmetic.sum)
+    activity: dict[int, Activity] = {}
+    counts: dict[int, tuple[int, int]] = {}
+    for number in network.main:
         if number == 0 and network.input.coding == DIRECT:
-            sums = _direct_sums(network, arithmetic, tables, spikes)
+            tables = _tables(network, arithmetic, weights, 0)
+            sums = _direct_sums(network, arithmetic, tables, inputs.view(np.uint8))
+            counts[0] = (tables.nonfinite, tables.subnormal)
         else:
-            sums = _spike_sums(layer, arithmetic, tables, spikes)
-        counts.append((tables.nonfinite, tables.subnormal))
-        if not layer.spiking:
+            sums = _start(network, number, inputs, activity)
+            for part in network.parts(number):  # a projection's tiles, then the layer's own
+                tables = _tables(network, arithmetic, weights, part)
+                spikes = spikes_into(network, part, inputs, activity)
+                _add_spike_sums(network.layers[part], arithmetic, tables, spikes, sums)
+                counts[part] = (tables.nonfinite, tables.subnormal)
+        if not network.layers[number].spiking:
             break
         flat = sums.reshape(sums.shape[0], -1)
         states = neuron(flat, network.timesteps, lif, arithmetic.value, arithmetic.sum)
         shape = (network.timesteps, *sums.shape[1:])
-        layer_activity = Activity(*(state.reshape(shape) for state in states))
-        activity.append(layer_activity)
-        spikes = layer_activity.spikes
-    return ForwardResult(tuple(activity), _mean_over_time(sums), tuple(counts))
+        activity[number] = Activity(*(state.reshape(shape) for state in states))
+    tables_counted = tuple(counts[number] for number in range(len(network.layers)))
+    return ForwardResult(activity, _mean_over_time(sums), tables_counted)
+
+
+def spikes_into(network: Network, number: int, inputs: Inputs, activity: dict[int, Activity]) -> Flags:
+    """Return what a layer's weights meet: spikes [T, B, H, W, C], or the bytes [B, H, W, C] of direct coding."""
+    source = network.layers[number].source
+    return inputs.view(np.uint8) if source == INPUT else activity[source].spikes
 
 
 def forward_logits(
@@ -104,17 +112,29 @@ def _mean_over_time(sums: Floats) -> NDArray[np.float64]:
     return np.asarray(total / sums.shape[0], np.float64)
 
 
-def _spike_sums(layer: Layer, arithmetic: Arithmetic, tables: LutTables, spikes: Flags) -> Floats:
-    """Return x [T, B, OH, OW, M] of spikes [T, B, H, W, C]."""
+def _tables(network: Network, arithmetic: Arithmetic, weights: tuple[Floats, ...], number: int) -> LutTables:
+    operands = forward_operands(network.layers[number], weights[number], arithmetic.k, arithmetic.lanes)
+    return LutTables(operands, arithmetic.lanes, arithmetic.value, arithmetic.sum)
+
+
+def _start(network: Network, number: int, inputs: Inputs, activity: dict[int, Activity]) -> Floats:
+    """Return what the sums [T, B, OH, OW, M] of a layer start from: its identity shortcut's spikes, or zeros."""
+    layer = network.layers[number]
+    if layer.identity is not None:
+        return activity[layer.identity].spikes.astype(np.float32)
+    leading = spikes_into(network, number, inputs, activity).shape[:2]
+    return np.zeros((*leading, layer.out_height, layer.out_width, layer.out_channels), np.float32)
+
+
+def _add_spike_sums(layer: Layer, arithmetic: Arithmetic, tables: LutTables, spikes: Flags, sums: Floats) -> None:
+    """Let sums [T, B, OH, OW, M] run on through the tables that spikes [T, B, H, W, C] select."""
     timesteps, samples = spikes.shape[:2]
-    sums = np.zeros((timesteps, samples, layer.out_height, layer.out_width, layer.out_channels), np.float32)
     per_timestep = samples * layer.conv_positions * max(layer.groups(arithmetic.k), arithmetic.lanes)
     step = max(1, _INDEX_BYTES // per_timestep)
     for start in range(0, timesteps, step):
         block = slice(start, start + step)
         indices = forward_indices(layer, spikes[block], arithmetic.k, arithmetic.lanes)
         tables.accumulate(indices, sums[block].reshape(-1, layer.out_channels))
-    return sums
 
 
 def _direct_sums(network: Network, arithmetic: Arithmetic, tables: LutTables, pixels: Flags) -> Floats:

@@ -2,12 +2,13 @@
 
 Every layer is a convolution. A fully connected layer on an H x W x C map is the convolution with R = H, S = W and
 no padding, so that one geometry serves all engines (docs/contract.md). A convolution may be followed by sum pooling:
-then its neurons stand on the pooled plane.
+then its neurons stand on the pooled plane. A shortcut's 1x1 projection is a layer of its own without neurons, directly
+before the layer whose sums it joins.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,21 @@ import numpy as np
 import yaml
 
 from rtl_models.errors import InputError
+from workloads.layer import INPUT, Layer
+
+__all__ = [
+    "DIRECT",
+    "INPUT",
+    "SPIKES",
+    "InputSpec",
+    "Layer",
+    "Network",
+    "NeuronConstants",
+    "NeuronParameters",
+    "list_networks",
+    "load_network",
+    "parse_network",
+]
 
 DIRECT = "direct"
 SPIKES = "spikes"
@@ -71,87 +87,11 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer as a convolution: C x H x W in, M x OH x OW out, R x S kernel; weights are [M, R, S, C].
-
-    Each output is the sum of `pool` x `pool` neighbouring positions of the convolution's plane.
-    """
-
-    name: str
-    in_height: int
-    in_width: int
-    in_channels: int
-    out_channels: int
-    kernel_height: int
-    kernel_width: int
-    stride: int
-    padding: int
-    fully_connected: bool
-    spiking: bool
-    pool: int = 1
-
-    @property
-    def conv_height(self) -> int:
-        """Rows of the convolution's plane."""
-        return (self.in_height + 2 * self.padding - self.kernel_height) // self.stride + 1
-
-    @property
-    def conv_width(self) -> int:
-        """Columns of the convolution's plane."""
-        return (self.in_width + 2 * self.padding - self.kernel_width) // self.stride + 1
-
-    @property
-    def conv_positions(self) -> int:
-        """Positions of the convolution's plane, of one timestep of one sample."""
-        return self.conv_height * self.conv_width
-
-    @property
-    def out_height(self) -> int:
-        """Rows of the output plane."""
-        return self.conv_height // self.pool
-
-    @property
-    def out_width(self) -> int:
-        """Columns of the output plane."""
-        return self.conv_width // self.pool
-
-    @property
-    def out_positions(self) -> int:
-        """Output positions (y, x) of one timestep of one sample."""
-        return self.out_height * self.out_width
-
-    @property
-    def window(self) -> int:
-        """Positions of the convolution's plane that one output sums."""
-        return self.pool * self.pool
-
-    @property
-    def elements(self) -> int:
-        """Elements R S C of one receptive field, without padding."""
-        return self.kernel_height * self.kernel_width * self.in_channels
-
-    @property
-    def weights_shape(self) -> tuple[int, int, int, int]:
-        """Shape [M, R, S, C] of the weights."""
-        return (self.out_channels, self.kernel_height, self.kernel_width, self.in_channels)
-
-    @property
-    def weights_count(self) -> int:
-        """Number of weights."""
-        return self.out_channels * self.elements
-
-    def groups(self, k: int) -> int:
-        """Groups of k elements of a receptive field: the channels of each tap are padded to a multiple of k."""
-        return self.kernel_height * self.kernel_width * -(-self.in_channels // k)
-
-    def macs_per_timestep(self) -> int:
-        """Dense multiply-accumulates of one timestep of one sample."""
-        return self.conv_positions * self.weights_count
-
-
-@dataclass(frozen=True)
 class Network:
-    """A spiking network: input, neuron constants, timesteps and a chain of layers; the last layer has no neuron."""
+    """A spiking network: input, neuron constants, timesteps and layers; the last layer has no neuron.
+
+    `layers` hold the weight tensors in the order of the file, each projection directly before the layer that it joins.
+    """
 
     name: str
     input: InputSpec
@@ -170,17 +110,58 @@ class Network:
         """Number of logits."""
         return self.layers[-1].out_channels
 
+    @property
+    def main(self) -> tuple[int, ...]:
+        """Layers with sums of their own, ascending: all but projections."""
+        return tuple(number for number, layer in enumerate(self.layers) if layer.joins is None)
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Layers with neurons, ascending."""
+        return self.main[:-1]
+
+    def joined(self, number: int) -> int:
+        """Return the layer to which a layer's sums and gradients belong: itself, or that which a projection joins."""
+        joins = self.layers[number].joins
+        return number if joins is None else joins
+
+    def projection(self, number: int) -> int | None:
+        """Return the projection that joins a layer, if any."""
+        before = number - 1
+        return before if before >= 0 and self.layers[before].joins == number else None
+
+    def parts(self, number: int) -> tuple[int, ...]:
+        """Return the weight tensors that a layer's sums run through, in order: its projection, if any, and itself."""
+        projection = self.projection(number)
+        return (number,) if projection is None else (projection, number)
+
+    def taken(self, number: int) -> tuple[int, ...]:
+        """Return the layers whose spikes a layer's sums are made of, each once; `INPUT` is the network's input."""
+        identity = self.layers[number].identity
+        sources = [self.layers[part].source for part in reversed(self.parts(number))]
+        return tuple(dict.fromkeys(sources if identity is None else [*sources, identity]))
+
+    def consumers(self, number: int) -> tuple[int, ...]:
+        """Return the layers, projections among them, whose weights the spikes of a layer meet, ascending."""
+        return tuple(n for n, layer in enumerate(self.layers) if layer.source == number)
+
+    def identities(self, number: int) -> tuple[int, ...]:
+        """Return the layers to whose sums the spikes of a layer are added as they are, ascending."""
+        return tuple(n for n, layer in enumerate(self.layers) if layer.identity == number)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the content of the network file; ``parse_network`` gives an equal network back."""
         layers: list[dict[str, Any]] = []
-        for layer in self.layers:
+        for number in self.main:
+            layer = self.layers[number]
             if layer.fully_connected:
                 layers.append({"linear": layer.out_channels})
             else:
                 kernel = [layer.kernel_height, layer.kernel_width]
                 conv = {"channels": layer.out_channels, "kernel": kernel}
                 conv |= {"stride": layer.stride, "padding": layer.padding}
-                layers.append({"conv": conv | ({"pool": layer.pool} if layer.pool > 1 else {})})
+                conv |= {"pool": layer.pool} if layer.pool > 1 else {}
+                layers.append({"conv": conv | self._shortcut_to_dict(number)})
         shape = [self.input.height, self.input.width, self.input.channels]
         source: dict[str, Any] = {"shape": shape, "coding": self.input.coding}
         if self.input.coding == DIRECT:
@@ -194,6 +175,13 @@ class Network:
             "initial_gain": self.initial_gain,
             "layers": layers,
         }
+
+    def _shortcut_to_dict(self, number: int) -> dict[str, Any]:
+        """Return the shortcut of a layer as a network file states it."""
+        projection, identity = self.projection(number), self.layers[number].identity
+        if projection is not None:
+            return {"shortcut": {"from": 1 + self.main.index(self.layers[projection].source), "projection": True}}
+        return {} if identity is None else {"shortcut": {"from": 1 + self.main.index(identity)}}
 
 
 def list_networks() -> list[str]:
@@ -232,10 +220,13 @@ def parse_network(raw: object, where: str) -> Network:
         raise InputError("must be a list of at least two layers", f"{where}: layers", entries)
     shape = (source.height, source.width, source.channels)
     layers: list[Layer] = []
+    places = [INPUT]  # where the layers of the file stand among `layers`
     for number, entry in enumerate(entries, start=1):
-        layer = _parse_layer(entry, shape, number, number < len(entries), f"{where}: layers[{number}]")
+        here = f"{where}: layers[{number}]"
+        layer = replace(_parse_layer(entry, shape, number, number < len(entries), here), source=places[-1])
         shape = (layer.out_height, layer.out_width, layer.out_channels)
-        layers.append(layer)
+        layers += _with_shortcut(entry, layer, layers, places, here)
+        places.append(len(layers) - 1)
     last = layers[-1]
     if not last.fully_connected and last.out_positions > 1:
         got, allowed = f"conv with {last.out_height} x {last.out_width}", "linear, or a conv whose output is 1 x 1"
@@ -317,7 +308,7 @@ def _parse_layer(raw: object, shape: tuple[int, int, int], number: int, spiking:
     if "linear" in table:
         out = _positive(table["linear"], f"{where}: linear")
         return Layer(f"fc{number}", height, width, channels, out, height, width, 1, 0, True, spiking)
-    conv = _table(table["conv"], f"{where}: conv", {"channels", "kernel", "stride", "padding", "pool"})
+    conv = _table(table["conv"], f"{where}: conv", {"channels", "kernel", "stride", "padding", "pool", "shortcut"})
     kernel = conv.get("kernel")
     if not isinstance(kernel, list) or len(kernel) != 2:
         raise InputError("must be [height, width]", f"{where}: conv: kernel", kernel)
@@ -335,3 +326,35 @@ def _parse_layer(raw: object, shape: tuple[int, int, int], number: int, spiking:
         limits = f"a divisor of both sides of its plane, {layer.conv_height} x {layer.conv_width}"
         raise InputError(f"the windows do not cover the plane of {name}", f"{where}: conv: pool", pool, limits)
     return layer
+
+
+def _with_shortcut(raw: Any, layer: Layer, layers: list[Layer], places: list[int], where: str) -> list[Layer]:
+    """Return a layer with what its entry says of a shortcut, behind its projection if there is one."""
+    if "conv" not in raw or "shortcut" not in raw["conv"]:
+        return [layer]
+    where = f"{where}: conv: shortcut"
+    if not layer.spiking:
+        raise InputError("the last layer cannot have a shortcut", where, allowed="a layer with neurons")
+    if len(places) == 1:
+        raise InputError("the first layer cannot have a shortcut", where, allowed="a layer after the first")
+    table = _table(raw["conv"]["shortcut"], where, {"from", "projection"})
+    number = _whole(table.get("from"), f"{where}: from", 1, len(places) - 1)
+    projection = table.get("projection", False)
+    if not isinstance(projection, bool):
+        raise InputError("wrong value", f"{where}: projection", projection, "true, false")
+    below = layers[places[number]]
+    came = (below.out_height, below.out_width, below.out_channels)
+    plane = (layer.out_height, layer.out_width)
+    if not projection:
+        if came != (*plane, layer.out_channels):
+            wanted = f"{[*plane, layer.out_channels]}, this layer's output, or projection: true"
+            raise InputError(f"layer {number} has another shape", where, list(came), wanted)
+        return [replace(layer, identity=places[number])]
+    stride = came[0] // plane[0]
+    if not stride or (plane[0] * stride, plane[1] * stride) != came[:2]:
+        wanted = f"a whole multiple of {list(plane)}, this layer's output, the same in both directions"
+        raise InputError(f"no stride takes layer {number} to this layer's plane", where, list(came[:2]), wanted)
+    name = f"projection{len(places)}"
+    joins = len(layers) + 1
+    shape = (*came, layer.out_channels, 1, 1, stride, 0, False, False)
+    return [Layer(name, *shape, source=places[number], joins=joins), layer]

@@ -79,7 +79,8 @@ class LayerRecord:
     """One layer's tensors of one training step. Floats are binary32 arrays of numbers exact in their stored format.
 
     Weights are [M, R, S, C]; activations are [T, B, OH, OW, M]. The last layer has no neuron: `spikes`, `masks` and
-    `potentials` are None, and its `gradients` are g16 [B, 1, 1, M], the same at every timestep.
+    `potentials` are None, and its `gradients` are g16 [B, 1, 1, M], the same at every timestep. A shortcut's projection
+    has no neuron either; its `gradients` are those of the layer that it joins.
     """
 
     weights: Floats  # value format, before the step (W16)

@@ -118,8 +118,9 @@ class Trace:
         return cast(Floats, self._layer(layer, "potentials", samples, timesteps))
 
     def gradients(self, layer: int, samples: slice = ALL, timesteps: slice = ALL) -> Floats:
-        """Gradients du [T, B, OH, OW, M]; in the last layer g16 [B, 1, 1, M]."""
-        return cast(Floats, self._layer(layer, "gradients", samples, timesteps))
+        """Gradients du [T, B, OH, OW, M]; in the last layer g16 [B, 1, 1, M]. A projection has its joined layer's."""
+        owner = self.network.joined(self._index(layer))
+        return cast(Floats, self._layer(owner, "gradients", samples, timesteps))
 
     def gradient_sums(self, layer: int = 0, samples: slice = ALL) -> Floats:
         """Gradients summed over time, d16 [B, OH, OW, M]: first layer with direct coding only."""
@@ -174,7 +175,7 @@ class Trace:
         layers = []
         for index, tensors in enumerate(self.layer_tensors):
             arrays: dict[str, Any] = dict.fromkeys(("spikes", "masks", "potentials", "gradient_sums"))
-            arrays |= {name: self._layer(index, name) for name in tensors}
+            arrays |= {name: self._layer(index, name) for name in tensors} | {"gradients": self.gradients(index)}
             layers.append(LayerRecord(**arrays, nonfinite=self.nonfinite(index), subnormal=self.subnormal(index)))
         return StepRecord(
             network=self.network,

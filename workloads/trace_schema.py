@@ -124,7 +124,7 @@ def layer_tensors(network: Network, value: FloatFormat, index: int, batch: int) 
             tensors[name] = TensorSpec(whole, Storage.BITS, value, timesteps=True, samples=True)
         for name in ("potentials", "gradients"):
             tensors[name] = TensorSpec(whole, Storage.PATTERN, value, timesteps=True, samples=True)
-    else:
+    elif layer.joins is None:  # a projection's gradients are those of the layer that it joins
         tensors["gradients"] = TensorSpec((batch, *plane), Storage.PATTERN, value, samples=True)
     if index == 0 and network.input.coding == DIRECT:
         tensors["gradient_sums"] = TensorSpec((batch, *plane), Storage.PATTERN, value, samples=True)

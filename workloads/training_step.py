@@ -122,7 +122,8 @@ def _run(
     gradients = backward_pass(network, arithmetic, state.weights, forward.activity, g16)
     updates = weight_gradients(network, arithmetic, inputs, forward.activity, gradients)
     counts = tuple(
-        _count(number, arithmetic, forward, gradients[number], updates[number]) for number in range(len(network.layers))
+        _count(network, number, arithmetic, forward, gradients[number], updates[number])
+        for number in range(len(network.layers))
     )
     skipped = any(any(nonfinite.values()) for nonfinite, _ in counts)
     after = state
@@ -162,13 +163,19 @@ def _optimise(
 
 
 def _count(
-    number: int, arithmetic: Arithmetic, forward: ForwardResult, gradients: Floats, update: LayerUpdate
+    network: Network,
+    number: int,
+    arithmetic: Arithmetic,
+    forward: ForwardResult,
+    gradients: Floats,
+    update: LayerUpdate,
 ) -> Counts:
     """Count the non-finite and subnormal values that layer `number` stored."""
     tensors: dict[str, tuple[int, int]] = {"forward_tables": forward.tables[number], "update_tables": update.tables}
-    if number < len(forward.activity):
+    if number in forward.activity:
         tensors["u"] = _special(forward.activity[number].potentials, arithmetic.value)
-    tensors["du"] = _special(gradients, arithmetic.value)
+    if network.joined(number) == number:
+        tensors["du"] = _special(gradients, arithmetic.value)
     if update.gradient_sums is not None:
         tensors["d16"] = _special(update.gradient_sums, arithmetic.value)
     tensors["dW"] = _special(update.weight_gradient, arithmetic.sum)
@@ -184,8 +191,7 @@ def _special(values: Floats, fmt: FloatFormat) -> tuple[int, int]:
 
 
 def _layer_record(number: int, state: TrainingState, result: _Step) -> LayerRecord:
-    spiking = number < len(result.forward.activity)
-    activity = result.forward.activity[number] if spiking else None
+    activity = result.forward.activity.get(number)
     nonfinite, subnormal = result.counts[number]
     return LayerRecord(
         weights=state.weights[number],

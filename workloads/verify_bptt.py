@@ -155,14 +155,14 @@ def verify_machine(reference: BpttReference, exact: FloatStep, arithmetic: Arith
 def _target(reference: BpttReference, exact: FloatStep, record: StepRecord, clean: Booleans) -> FloatStep:
     """Return the binary64 gradients of the reference's forward pass, and of the machine's in samples with a flip."""
     here = clean[:, np.newaxis, np.newaxis, np.newaxis]
-    activity = []
-    for seen, wanted in zip(record.layers[:-1], exact.layers, strict=False):
+    activity = {}
+    for number, (seen, wanted) in enumerate(zip(record.layers, exact.layers, strict=True)):
         if wanted.potentials is not None and wanted.spikes is not None and wanted.masks is not None:
             u = np.where(here, wanted.potentials, np.asarray(seen.potentials, np.float64))
-            activity.append((u, _choose(here, wanted.spikes, seen.spikes), _choose(here, wanted.masks, seen.masks)))
+            activity[number] = u, _choose(here, wanted.spikes, seen.spikes), _choose(here, wanted.masks, seen.masks)
     logits = np.where(clean[:, np.newaxis], exact.logits, record.logits)
     weights = tuple(layer.weights for layer in reference.layers)
-    forward = FloatForward(tuple(activity), logits)
+    forward = FloatForward(activity, logits)
     return float_backward(reference.network, weights, reference.inputs, forward, reference.labels)
 
 
@@ -179,22 +179,21 @@ class _Flips:
     """Where spikes and masks differ from the reference, and what is not behind such a place."""
 
     def __init__(self, reference: BpttReference, record: StepRecord) -> None:
-        self.spikes: list[Booleans] = []
-        self.masks: list[Booleans] = []
-        self.clean_past: list[Booleans] = []
+        self.spikes: dict[int, Booleans] = {}
+        self.masks: dict[int, Booleans] = {}
+        self.clean_past: dict[int, Booleans] = {}
         behind = np.zeros(reference.inputs.shape[:2], np.bool_)  # [T, B]: a spike flipped in a layer below, by then
-        for wanted, seen in zip(reference.layers, record.layers, strict=True):
+        for number, (wanted, seen) in enumerate(zip(reference.layers, record.layers, strict=True)):
             if wanted.potentials is None:
-                break
+                continue
             spikes = np.asarray(seen.spikes != wanted.spikes)
             masks = np.asarray(seen.masks != _masks(reference, wanted.potentials))
             before = np.zeros_like(spikes)
             before[1:] = np.logical_or.accumulate(spikes, axis=0)[:-1]  # the same neuron, earlier
-            self.clean_past.append(~(before | behind[:, :, np.newaxis, np.newaxis, np.newaxis]))
-            self.spikes.append(spikes)
-            self.masks.append(masks)
+            self.clean_past[number] = ~(before | behind[:, :, np.newaxis, np.newaxis, np.newaxis])
+            self.spikes[number], self.masks[number] = spikes, masks
             behind = np.logical_or.accumulate(behind | spikes.any(axis=(2, 3, 4)), axis=0)
-        flipped = [array.any(axis=(0, 2, 3, 4)) for array in self.spikes + self.masks]
+        flipped = [array.any(axis=(0, 2, 3, 4)) for array in (*self.spikes.values(), *self.masks.values())]
         self.clean_samples = ~np.logical_or.reduce(flipped)
 
 

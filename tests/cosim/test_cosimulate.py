@@ -15,6 +15,7 @@ from rtl_models.errors import InputError
 from rtl_models.simulators import SimulatorError, available_simulators, process
 from tests.cosim.mutants import crossed_row, silent_row, slow_row
 from tests.cosim.traces import make_step, small_network
+from tests.workloads.residual import pooled_network, residual_network
 from tlm.config import Config, load_config
 from tlm.cosim import CosimResult, cosimulate, everything, replay
 from tlm.cosim import run as run_module
@@ -132,6 +133,20 @@ def test_zero_tiles_may_be_left_out(tmp_path: Path, config: Config) -> None:
     result = cosimulate(tmp_path / "trace", changed, "all", "verilator")
     assert result.passed
     assert result.total("tiles") < sum(count["tiles"] for count in result.available)
+
+
+@needs_verilator
+def test_every_bit_and_cycle_of_a_step_with_shortcuts(config: Config, tmp_path: Path) -> None:
+    """Projection and layer in one stream, sums that start from spikes, backward sums over several layers."""
+    write_trace(make_step(residual_network("spikes", 1), spread=40), tmp_path / "trace")
+    result = cosimulate(tmp_path / "trace", config, "all", "verilator")
+    assert result.passed, result.failure
+    compared = {(entry.engine, entry.layer_name) for entry in result.comparisons if entry.results}
+    assert ("forward", "projection5") not in compared  # its tiles are those of the layer that it joins
+    assert {("forward", "conv5"), ("weight_update", "projection5"), ("optimiser", "projection5")} <= compared
+    assert all(entry.trace_results for entry in result.comparisons)
+    write_trace(make_step(pooled_network(timesteps=1), spread=40), tmp_path / "pooled")
+    assert cosimulate(tmp_path / "pooled", config, "all", "verilator").passed
 
 
 @needs_verilator

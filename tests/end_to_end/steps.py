@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.workloads.residual import conv
 from tlm.config import Config, load_config
 from tlm.schedule.placement import place
 from workloads.network import Network, parse_network
@@ -30,11 +31,21 @@ POOLED = [
     {"conv": {"channels": 3, "kernel": [2, 2], "padding": 1, "pool": 2}},
 ]
 DEEP = [{"conv": {"channels": 2 + i % 3, "kernel": [2, 2], "padding": i % 2}} for i in range(8)]
+RESIDUAL = [
+    conv(3, padding=0),
+    conv(3, shortcut=1),
+    conv(5, stride=2),
+    conv(5, shortcut=2, projection=True),
+    conv(5, shortcut=3),
+    {"linear": 3},
+]
+"""On a 4 x 4 plane: an identity, a projection with a stride, and an identity into the layer after that."""
 LAYERS: dict[str, list[dict[str, Any]]] = {
     "conv": [*CONVS, {"linear": 6}, {"linear": 3}],
     "linear": [{"linear": 7}, {"linear": 3}],
     "pool": POOLED,
     "deep": [*DEEP, {"linear": 3}],
+    "residual": RESIDUAL,
 }
 SOURCES: dict[str, dict[str, Any]] = {
     "direct": {"coding": "direct", "exponent": 7},
@@ -51,6 +62,8 @@ STEPS = [
     ("direct", "linear", 3),
     ("spikes", "linear", 2),
     ("direct", "deep", 2),
+    ("direct", "residual", 3),
+    ("spikes", "residual", 2),
 ]
 """(input coding, layers, timesteps) of the steps that every whole-step test runs."""
 LONG_STEPS = [
@@ -60,6 +73,7 @@ LONG_STEPS = [
     ("spikes", "linear", 9),
     ("spikes", "pool", 9),
     ("direct", "deep", 4),
+    ("direct", "residual", 12),
 ]
 """Steps of so many timesteps that staging some of them takes less room than all tensors."""
 ONE_ARRAY = (
@@ -102,8 +116,9 @@ def small_buffers(step: tuple[str, str, int], *names: str, overrides: tuple[str,
 
 
 def make_network(coding: str = "direct", layers: str = "conv", timesteps: int = 3) -> Network:
-    """A network on a 4 x 3 x 2 input."""
-    raw = {"input": {"shape": [4, 3, 2]} | SOURCES[coding], "timesteps": timesteps, "layers": LAYERS[layers]}
+    """A network on a 4 x 3 x 2 input; those with shortcuts on 6 x 6 x 2."""
+    shape = [6, 6, 2] if layers == "residual" else [4, 3, 2]
+    raw = {"input": {"shape": shape} | SOURCES[coding], "timesteps": timesteps, "layers": LAYERS[layers]}
     return parse_network(raw, f"{coding}-{layers}")
 
 

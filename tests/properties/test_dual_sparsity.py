@@ -6,6 +6,7 @@ are all ones or the firing masks; the sums of active outputs must agree with the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from rtl_models.backward_unit import BackwardUnitGeometry, backward_unit
 from rtl_models.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat, decode, encode
-from rtl_models.reference.backward import backward_sums
+from rtl_models.reference.backward import Consumer, backward_sums, consumer_sums
 from rtl_models.reference.backward_items import BackwardTask, backward_item_sums, backward_outputs, backward_stimulus
 from rtl_models.simulators import VerilatorSimulator
 from tests.rtl_models.simulation import needs_verilator
@@ -34,12 +35,17 @@ PAIRS = [(BINARY16, BINARY32), (BFLOAT16, BINARY32), (BINARY16, BINARY16), (BFLO
 
 @dataclass(frozen=True)
 class Step:
-    """A layer and what meets in its backward sums; two samples."""
+    """A layer and what meets in its backward sums, `more` after it; two samples."""
 
     layer: Layer
     gradients: NDArray[np.float32]
     masks: NDArray[np.uint8]
     weights: NDArray[np.float32]
+    more: tuple[Consumer, ...] = ()
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        return [Consumer(self.layer, self.gradients, self.weights), *self.more]
 
 
 def make_step(layer: Layer, fmt: FloatFormat, seed: int) -> Step:
@@ -68,12 +74,8 @@ def config_of(variant: str, value: FloatFormat, total: FloatFormat) -> Config:
 
 def tasks_of(step: Step, config: Config) -> list[tuple[int, UnitTask]]:
     """Return (first channel, task) of all channel tiles."""
-    tiles = range(-(-step.layer.in_channels // TILE))
-    return [
-        (tile * TILE, task)
-        for tile in tiles
-        for task in backward_tasks(step.layer, step.gradients, step.masks, step.weights, config, tile)
-    ]
+    tiles = range(-(-step.masks.shape[-1] // TILE))
+    return [(tile * TILE, task) for tile in tiles for task in backward_tasks(step.consumers, step.masks, config, tile)]
 
 
 def scatter(
@@ -90,21 +92,30 @@ def scatter(
 
 def defined_sums(step: Step, total: FloatFormat) -> NDArray[np.int64]:
     """Return every sum by its definition: all taps that exist, zero gradients included."""
-    layer = step.layer
-    found = np.zeros((*step.masks.shape[:3], layer.in_channels), np.int64)
+    found = np.zeros(step.masks.shape, np.int64)
     for b, y, x, c in np.ndindex(*found.shape):
         accumulator = backward_oracle.Number(0.0)
-        for r, s, m in np.ndindex(layer.kernel_height, layer.kernel_width, layer.out_channels):
-            oy, ox = y + layer.padding - r, x + layer.padding - s
-            if oy % layer.stride or ox % layer.stride:
-                continue
-            oy, ox = oy // layer.stride // layer.pool, ox // layer.stride // layer.pool
-            if 0 <= oy < layer.out_height and 0 <= ox < layer.out_width:
-                gradient = backward_oracle.Number(step.gradients[b, oy, ox, m])
-                weight = backward_oracle.Number(step.weights[m, r, s, c])
-                accumulator = backward_oracle.multiply_then_add(accumulator, gradient, weight, total)
+        for consumer in step.consumers:
+            for gradient, weight in terms(consumer, b, y, x, c):
+                factors = backward_oracle.Number(gradient), backward_oracle.Number(weight)
+                accumulator = backward_oracle.multiply_then_add(accumulator, *factors, total)
         found[b, y, x, c] = encode(np.array([accumulator]), total)[0]
     return found
+
+
+def terms(consumer: Consumer, b: int, y: int, x: int, c: int) -> Iterator[tuple[float, float]]:
+    """(gradient, weight) of one output of the layer whose spikes `consumer` takes, over (r, s, m)."""
+    layer, weights = consumer.layer, consumer.weights
+    if weights is None:
+        yield consumer.gradients[b, y, x, c], 1.0
+        return
+    for r, s, m in np.ndindex(layer.kernel_height, layer.kernel_width, layer.out_channels):
+        oy, ox = y + layer.padding - r, x + layer.padding - s
+        if oy % layer.stride or ox % layer.stride:
+            continue
+        oy, ox = oy // layer.stride // layer.pool, ox // layer.stride // layer.pool
+        if 0 <= oy < layer.out_height and 0 <= ox < layer.out_width:
+            yield consumer.gradients[b, oy, ox, m], weights[m, r, s, c]
 
 
 @st.composite
@@ -203,3 +214,63 @@ def test_the_training_reference_gives_the_same_bits_where_masks_are_set() -> Non
     step = make_step(layer, BINARY16, 9)
     expected = encode(backward_sums(layer, step.gradients, step.weights, BINARY32), BINARY32).astype(np.int64)
     np.testing.assert_array_equal(expected, defined_sums(step, BINARY32))
+
+
+def with_shortcuts(step: Step, fmt: FloatFormat, seed: int) -> Step:
+    """A projection that takes the same spikes, with a stride, and two identities."""
+    layer = step.layer
+    projection = Layer("p", layer.in_height, layer.in_width, layer.in_channels, 3, 1, 1, 1 + seed % 2, 0, False, False)
+    made = make_step(projection, fmt, seed + 1)
+    identity = Layer("i", layer.in_height, layer.in_width, 1, layer.in_channels, 1, 1, 1, 0, False, True)
+    added = [Consumer(identity, make_step(identity, fmt, seed + n).gradients, identity=True) for n in (2, 3)]
+    return replace(step, more=(*made.consumers, *added))
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(layers(), st.integers(0, 2**32), st.sampled_from(PAIRS))
+def test_all_variants_agree_where_spikes_are_taken_more_than_once(
+    layer: Layer, seed: int, formats: tuple[FloatFormat, FloatFormat]
+) -> None:
+    value, total = formats
+    step = with_shortcuts(make_step(layer, value, seed), value, seed)
+    expected = defined_sums(step, total)
+    reference = encode(consumer_sums(step.consumers, total), total).astype(np.int64)
+    np.testing.assert_array_equal(reference, expected)
+    for variant in VARIANTS:
+        tasks = tasks_of(step, config_of(variant, value, total))
+        found = scatter(step, tasks, [backward_item_sums(t.task, value, total) for _, t in tasks])
+        active = step.masks != 0 if VARIANTS[variant][1] else np.ones_like(step.masks, np.bool_)
+        np.testing.assert_array_equal(found, np.where(active, expected, -1), variant)
+        assert all(np.array_equal(t.sums, backward_item_sums(t.task, value, total)) for _, t in tasks)
+
+
+def test_another_order_of_those_who_take_the_spikes_is_seen() -> None:
+    """On numbers of like size: where exponents lie far apart only the largest ones count, in any order."""
+    rng = np.random.default_rng(8)
+    layer = Layer("upper", 4, 4, 7, 3, 3, 3, 2, 1, False, True)
+
+    def like_sized(array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return decode(encode(rng.normal(size=array.shape).astype(np.float32), BFLOAT16), BFLOAT16)
+
+    consumers = with_shortcuts(make_step(layer, BFLOAT16, 8), BFLOAT16, 8).consumers
+    convolution, projection, *added = (
+        replace(c, gradients=like_sized(c.gradients), weights=None if c.weights is None else like_sized(c.weights))
+        for c in consumers
+    )
+    wanted = consumer_sums([convolution, projection, *added], BFLOAT16)
+    for order in (
+        [projection, convolution, *added],
+        [convolution, *added, projection],
+        [convolution, projection, *added[::-1]],
+    ):
+        assert (consumer_sums(order, BFLOAT16) != wanted).mean() > 0.05
+
+
+def test_sums_need_weights_and_a_convolution_first() -> None:
+    step = with_shortcuts(make_step(Layer("upper", 2, 2, 2, 2, 1, 1, 1, 0, False, True), BINARY16, 1), BINARY16, 1)
+    with pytest.raises(ValueError, match="a convolution without weights, or no convolution first"):
+        consumer_sums([Consumer(step.layer, step.gradients)], BINARY32)
+    with pytest.raises(ValueError, match="a convolution without weights, or no convolution first"):
+        consumer_sums(step.consumers[2:], BINARY32)
+    with pytest.raises(ValueError, match="no consumer"):
+        consumer_sums([], BINARY32)

@@ -118,9 +118,9 @@ class OracleStep:
         self.direct = network.input.coding == "direct"
         self.batch = inputs.shape[0] if self.direct else inputs.shape[1]
         self.weights = state.weights
-        self.spikes: list[Any] = []
-        self.masks: list[Any] = []
-        self.potentials: list[Any] = []
+        self.spikes: dict[int, Any] = {}
+        self.masks: dict[int, Any] = {}
+        self.potentials: dict[int, Any] = {}
         self.forward()
         self.backward(labels, state.scale_log2)
         self.gradient_sums: Any = None
@@ -128,13 +128,16 @@ class OracleStep:
         self.optimise(state, optimiser)
 
     def bit(self, number: int, t: int, b: int) -> Callable[[int, int, int], int]:
-        spikes = self.inputs if number == 0 else self.spikes[number - 1]
+        source = self.network.layers[number].source
+        spikes = self.inputs if number == 0 else self.spikes[source]
         return lambda y, x, c: int(spikes[t, b, y, x, c])
 
     def forward(self) -> None:
         T, total, value = self.network.timesteps, self.arithmetic.sum, self.arithmetic.value
         constants = self.network.constants
         for number, layer in enumerate(self.network.layers):
+            if layer.joins is not None:
+                continue  # its tiles are the first ones of the next layer
             shape = (T, self.batch, layer.out_height, layer.out_width, layer.out_channels)
             sums, u = np.zeros(shape), np.zeros(shape)
             s, f = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
@@ -149,9 +152,7 @@ class OracleStep:
                 s[here] = u[here] > constants.threshold
                 f[here] = constants.low < u[here] < constants.high
             if layer.spiking:
-                self.potentials.append(u)
-                self.spikes.append(s)
-                self.masks.append(f)
+                self.potentials[number], self.spikes[number], self.masks[number] = u, s, f
         totals = np.zeros((self.batch, self.network.classes))
         for t in range(T):
             totals = totals + sums[t, :, 0, 0, :]
@@ -162,6 +163,11 @@ class OracleStep:
         k, weights, p, psum = self.arithmetic.k, self.weights[number], layer.pool, 0.0
         window = [(p * y + dy, p * x + dx) for dy in range(p) for dx in range(p)]
         if number or not self.direct:
+            psum = 0.0 if layer.identity is None else float(self.spikes[layer.identity][here])
+            if number and self.network.layers[number - 1].joins == number:
+                shape, bit = self.network.layers[number - 1], self.bit(number - 1, t, b)
+                groups, indices = forward_position(shape, k, self.weights[number - 1], m, bit, y, x)
+                psum = row_sum(groups, indices, psum, self.arithmetic)
             for position in window:
                 groups, indices = forward_position(layer, k, weights, m, self.bit(number, t, b), *position)
                 psum = row_sum(groups, indices, psum, self.arithmetic)
@@ -187,28 +193,43 @@ class OracleStep:
         self.loss = float(np.mean(-np.log(softmax[np.arange(self.batch), labels])))
         scaled = 2.0**scale_log2 * (softmax - onehot) / (self.batch * T)
         g16 = np.vectorize(lambda v: to_format(to_format(float(v), total), value))(scaled)
-        self.gradients: list[Any] = [g16.reshape(self.batch, 1, 1, -1)]
-        above: Any = np.broadcast_to(self.gradients[0], (T, *self.gradients[0].shape))
-        for number in range(len(self.network.layers) - 1, 0, -1):
+        last = len(self.network.layers) - 1
+        self.gradients: dict[int, Any] = {last: g16.reshape(self.batch, 1, 1, -1)}
+        self.du_at = {last: np.broadcast_to(self.gradients[last], (T, self.batch, 1, 1, self.network.classes))}
+        for number in range(last - 1, -1, -1):
             layer = self.network.layers[number]
-            u, s, f = self.potentials[number - 1], self.spikes[number - 1], self.masks[number - 1]
+            if layer.joins is not None:
+                self.gradients[number] = self.gradients[layer.joins]
+                self.du_at[number] = self.du_at[layer.joins]
+                continue
+            u, s, f = self.potentials[number], self.spikes[number], self.masks[number]
             du = np.zeros(u.shape)
             for t in range(T - 1, -1, -1):
                 for place in np.ndindex(u.shape[1:]):
                     here = (t, *place)
                     following = float(du[(t + 1, *place)]) if t < T - 1 else 0.0
-                    summed = self.backward_sum(layer, self.weights[number], above, here)
+                    summed = self.sum_from_above(number, here)
                     r = multiply(multiply(alpha, float(u[here]), total), following, total)
                     ds = add(summed, -r, total)
                     g_term = multiply(beta, ds, total) if f[here] else 0.0
                     h = 0.0 if s[here] else multiply(alpha, following, total)
                     du[here] = to_format(add(g_term, h, total), value)
-            self.gradients.insert(0, du)
-            above = du
+            self.gradients[number] = self.du_at[number] = du
 
-    def backward_sum(self, layer: Layer, weights: Any, above: Any, here: tuple[int, ...]) -> float:
+    def sum_from_above(self, number: int, here: tuple[int, ...]) -> float:
+        """Over the convolutions that take the layer's spikes, then over the layers to which they are added."""
+        acc = 0.0
+        for upper, layer in enumerate(self.network.layers):
+            if layer.source == number:
+                acc = self.backward_sum(layer, self.weights[upper], self.du_at[upper], here, acc)
+        for upper, layer in enumerate(self.network.layers):
+            if layer.identity == number:
+                acc = add(acc, float(self.du_at[upper][here]), self.arithmetic.sum)
+        return acc
+
+    def backward_sum(self, layer: Layer, weights: Any, above: Any, here: tuple[int, ...], acc: float) -> float:
         t, b, y, x, c = here
-        total, acc = self.arithmetic.sum, 0.0
+        total = self.arithmetic.sum
         for r in range(layer.kernel_height):
             for s in range(layer.kernel_width):
                 oy, ox = y + layer.padding - r, x + layer.padding - s

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from tests.end_to_end.steps import BATCH, BUFFERS, make_network, small_buffers, tiny_config
 from tlm.report.placement import placement_data, print_placement
-from tlm.schedule.placement import INPUT, place
+from tlm.schedule.placement import place
+from workloads.network import INPUT
 
 STEP = ("direct", "conv", 9)
 NETWORK = make_network(*STEP)

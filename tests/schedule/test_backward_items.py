@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtl_models.reference.backward import Consumer
 from tlm.config import BackwardEngineConfig
 from tlm.schedule.backward_items import backward_items, count_by_tile
 from workloads.network import Layer
@@ -38,7 +39,7 @@ def test_items_equal_the_definition(layer: Layer, seed: int, tile: int, skip_zer
     gradients[gradients == 0] = np.float32(-0.0)  # both zeros are zero
     masks = (rng.random((samples, layer.in_height, layer.in_width, layer.in_channels)) < 0.5).astype(np.uint8)
     config = BackwardEngineConfig(channel_tile=tile, skip_zero_gradients=skip_zero, skip_inactive_outputs=skip_inactive)
-    items = backward_items(layer, gradients, masks, config)
+    items = backward_items([Consumer(layer, gradients)], masks, config)
     macs = 0
     for b, y, x in np.ndindex(*masks.shape[:3]):
         reached = [
@@ -67,7 +68,22 @@ def test_empty_masks_are_no_items_and_zero_gradients_are() -> None:
     gradients = np.zeros((1, 1, 4, 3), np.float32)
     gradients[0, 0, 2] = [1, 0, -2]
     masks = np.array([[[[1, 0], [0, 0], [1, 1], [0, 1]]]], np.uint8)
-    items = backward_items(layer, gradients, masks, BackwardEngineConfig(channel_tile=2))
+    items = backward_items([Consumer(layer, gradients)], masks, BackwardEngineConfig(channel_tile=2))
     visits, active = items.work(0, 0, 4)
     assert (visits.tolist(), active.tolist()) == ([0, 2, 0], [1, 2, 1])
     assert [counts.tolist() for counts in items.work(0, 1, 2)] == [[], []]
+
+
+def test_an_identity_adds_its_gradients_to_the_tile_that_holds_their_channel() -> None:
+    upper = Layer("upper", 1, 2, 3, 2, 1, 1, 1, 0, False, True)
+    gradients = np.array([[[[1, 0], [2, 3]]]], np.float32)
+    added = np.array([[[[0, 4, 5], [0, 0, 6]]]], np.float32)
+    consumers = [Consumer(upper, gradients), Consumer(upper, added, identity=True)]
+    masks = np.array([[[[1, 1, 1], [0, 0, 1]]]], np.uint8)
+    items = backward_items(consumers, masks, BackwardEngineConfig(channel_tile=2))
+    assert [items.elements(tile).tolist() for tile in (0, 1)] == [[2, 2], [2, 3]]
+    assert [counts.tolist() for counts in items.work(1, 0, 2)] == [[2, 3], [1, 1]]
+    assert [items.unit_elements(tile, 0, 2) for tile in (0, 1)] == [1, 2]  # an empty mask takes none
+    assert items.macs == 2 * 2 + 2 * 1 + 3 * 1
+    dense = backward_items(consumers, masks, BackwardEngineConfig(channel_tile=2, skip_zero_gradients=False))
+    assert [dense.elements(tile).tolist() for tile in (0, 1)] == [[4, 4], [3, 3]]

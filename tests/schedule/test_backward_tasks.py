@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtl_models.formats import BINARY16, BINARY32, decode, encode
+from rtl_models.reference.backward import Consumer
 from rtl_models.reference.backward_items import backward_item_sums
 from tests.cosim.traces import make_step, small_network
 from tlm.config import Config, check_config
@@ -42,7 +43,7 @@ def test_elements_are_those_of_the_definition() -> None:
     gradients, masks, weights = operands(LAYER, 0)
     for tile in (0, 1):
         seen = set()
-        (unit_task,) = backward_tasks(LAYER, gradients, masks, weights, config(), tile)
+        (unit_task,) = backward_tasks([Consumer(LAYER, gradients, weights)], masks, config(), tile)
         task, element = unit_task.task, 0
         channels = slice(3 * tile, min(3 * tile + 3, 5))
         for item, position in enumerate(unit_task.positions):
@@ -71,7 +72,7 @@ def test_elements_are_those_of_the_definition() -> None:
 def test_every_group_runs_once_on_its_unit(seed: int, flight: int, output_bytes: int, units: int) -> None:
     gradients, masks, weights = operands(LAYER, seed)
     settings_ = config(output_bytes, items_in_flight=flight, units=units)
-    items = backward_items(LAYER, gradients, masks, settings_.backward_engine)
+    items = backward_items([Consumer(LAYER, gradients)], masks, settings_.backward_engine)
     size = block_positions(12, 3, settings_)
     queue = queue_groups(items, 0, size, flight)
     # an item's block is that of its position; groups are full but for the last of a block
@@ -90,7 +91,7 @@ def test_every_group_runs_once_on_its_unit(seed: int, flight: int, output_bytes:
     assert queue.block_items.sum() == len(blocks)
 
     dealt = deal_groups(queue, settings_.backward_engine)
-    tasks = list(backward_tasks(LAYER, gradients, masks, weights, settings_, 0, dealt, largest_task=20))
+    tasks = list(backward_tasks([Consumer(LAYER, gradients, weights)], masks, settings_, 0, dealt, largest_task=20))
     ends = np.cumsum(queue.group_items)
     for unit in range(units):
         mine = [t for t in tasks if t.unit == unit]
@@ -105,7 +106,7 @@ def test_every_group_runs_once_on_its_unit(seed: int, flight: int, output_bytes:
 
 def test_a_step_without_a_mask_bit_has_no_tasks() -> None:
     gradients, masks, weights = operands(LAYER, 3)
-    assert not list(backward_tasks(LAYER, gradients, np.zeros_like(masks), weights, config(), 0))
+    assert not list(backward_tasks([Consumer(LAYER, gradients, weights)], np.zeros_like(masks), config(), 0))
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +118,9 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trace]:
 
 
 def all_tasks(trace: Trace, layer: int, step: int) -> list[UnitTask]:
-    gradients, masks = step_operands(trace, layer, slice(0, 5), step)
-    upper = trace.network.layers[layer + 1]
-    tiles = range(-(-upper.in_channels // 3))
-    return [t for i in tiles for t in backward_tasks(upper, gradients, masks, trace.weights(layer + 1), config(), i)]
+    consumers, masks = step_operands(trace, layer, slice(0, 5), step, weights=True)
+    tiles = range(-(-trace.network.layers[layer].out_channels // 3))
+    return [task for tile in tiles for task in backward_tasks(consumers, masks, config(), tile)]
 
 
 def test_a_trace_gives_the_steps_from_the_last_timestep_down(trace: Trace) -> None:
@@ -128,11 +128,11 @@ def test_a_trace_gives_the_steps_from_the_last_timestep_down(trace: Trace) -> No
     assert [is_union(trace, layer) for layer in range(layers - 1)] == [False] * (layers - 2) + [True]
     for step in range(trace.network.timesteps):
         t = trace.network.timesteps - 1 - step
-        gradients, masks = step_operands(trace, 0, slice(1, 3), step)
-        np.testing.assert_array_equal(gradients, trace.gradients(1)[t, 1:3])
+        (above,), masks = step_operands(trace, 0, slice(1, 3), step)
+        np.testing.assert_array_equal(above.gradients, trace.gradients(1)[t, 1:3])
         np.testing.assert_array_equal(masks, trace.masks(0)[t, 1:3])
-    gradients, masks = step_operands(trace, layers - 2, slice(0, 5), 0)
-    np.testing.assert_array_equal(gradients, trace.gradients(layers - 1))
+    (above,), masks = step_operands(trace, layers - 2, slice(0, 5), 0)
+    np.testing.assert_array_equal(above.gradients, trace.gradients(layers - 1))
     np.testing.assert_array_equal(masks, trace.masks(layers - 2).max(axis=0))
 
 
@@ -150,3 +150,9 @@ def test_gradients_of_a_trace_keep_their_bits(trace: Trace) -> None:
     (unit_task, *_) = all_tasks(trace, len(trace.network.layers) - 2, 0)
     gradients = encode(trace.gradients(len(trace.network.layers) - 1), BINARY16).ravel()
     assert set(unit_task.task.values.tolist()) <= set(gradients[gradients << 1 != 0].tolist())
+
+
+def test_weights_that_were_not_read_are_missed(trace: Trace) -> None:
+    consumers, masks = step_operands(trace, 0, slice(0, 2), 0)
+    with pytest.raises(ValueError, match="the weights of a consumer have not been read"):
+        list(backward_tasks(consumers, masks, config(), 0))

@@ -9,8 +9,8 @@ import pytest
 
 from rtl_models.errors import InputError
 from tests.end_to_end.steps import BATCH, make_network, tiny_config
-from tlm.schedule.placement import DRAM_PAGE_BYTES, INPUT, activation_bits, input_bytes, place
-from workloads.network import load_network
+from tlm.schedule.placement import DRAM_PAGE_BYTES, activation_bits, input_bytes, place
+from workloads.network import INPUT, load_network
 
 NETWORK = make_network("direct", "conv", 3)
 """Layers of 4x4x4, 2x2x5, 6 and 3 outputs; weights 48, 180, 120 and 18; two samples in a micro-batch."""

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from rtl_models.errors import InputError
 from tests.end_to_end.steps import make_trace, tiny_config
-from tlm.schedule.placement import INPUT, place
+from tlm.schedule.placement import place
 from tlm.schedule.step_counts import StepCounts
 from tlm.schedule.traffic import count_traffic
 from tlm.simulation import simulate
-from workloads.network import load_network
+from workloads.network import INPUT, load_network
 
 STEPS = [
     ("direct", "conv", 9),
@@ -21,24 +21,29 @@ STEPS = [
     ("signed", "linear", 5),
     ("direct", "pool", 6),
     ("spikes", "pool", 6),
+    ("spikes", "residual", 4),
 ]
 BUFFERS = {"spikes": 400, "weights": 800, "potentials": 6000, "gradients": 8000, "partial_sums": 1700}
-"""The largest size drawn for each: enough for everything, or nearly so."""
+"""The largest size drawn for each: enough for everything, or nearly so; `SHORTCUTS` times as much with shortcuts."""
+SHORTCUTS = 3
 
 
-def configurations() -> st.SearchStrategy[tuple[str, ...]]:
+def configurations() -> st.SearchStrategy[tuple[dict[str, float], tuple[str, ...]]]:
+    """Buffers' bytes, and overrides of everything else."""
     shares = st.fixed_dictionaries({name: st.sampled_from([0.15, 0.3, 0.45, 0.7, 1]) for name in BUFFERS})
     return st.builds(
         lambda share, pipeline, flight, part, tile, rows, arrays, skip, potentials: (
-            *(f"buffers.{name}_bytes={int(BUFFERS[name] * share[name])}" for name in BUFFERS),
-            f"pipeline={pipeline}",
-            f"micro_batches_in_flight={flight}",
-            f"dma.part_bytes={part}",
-            f"backward_engine.channel_tile={tile}",
-            f"forward_engine.rows={rows}",
-            f"weight_update_engine.arrays={arrays}",
-            f"lut.skip_zero_tiles={skip}",
-            f"potentials={potentials}",
+            {name: BUFFERS[name] * share[name] for name in BUFFERS},
+            (
+                f"pipeline={pipeline}",
+                f"micro_batches_in_flight={flight}",
+                f"dma.part_bytes={part}",
+                f"backward_engine.channel_tile={tile}",
+                f"forward_engine.rows={rows}",
+                f"weight_update_engine.arrays={arrays}",
+                f"lut.skip_zero_tiles={skip}",
+                f"potentials={potentials}",
+            ),
         ),
         shares,
         st.sampled_from(["none", "layer", "end_to_end"]),
@@ -54,9 +59,14 @@ def configurations() -> st.SearchStrategy[tuple[str, ...]]:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.sampled_from(STEPS), configurations())
-def test_a_step_moves_what_was_counted_or_is_refused(step: tuple[str, str, int], overrides: tuple[str, ...]) -> None:
+def test_a_step_moves_what_was_counted_or_is_refused(
+    step: tuple[str, str, int], configuration: tuple[dict[str, float], tuple[str, ...]]
+) -> None:
     """No buffer is so small that the pipeline deadlocks: what cannot work is refused before it starts."""
-    trace, config = make_trace(*step), tiny_config(*overrides)
+    sizes, overrides = configuration
+    more = SHORTCUTS if step[1] == "residual" else 1
+    buffers = (f"buffers.{name}_bytes={int(size * more)}" for name, size in sizes.items())
+    trace, config = make_trace(*step), tiny_config(*buffers, *overrides)
     try:
         placement = place(trace.network, trace.batch, config)
     except InputError:

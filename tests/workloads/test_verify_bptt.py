@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from rtl_models.errors import InputError
+from tests.workloads.residual import residual_network
 from tests.workloads.test_training_step import random_inputs, small_network
 from tlm.cli.verify_bptt import bptt
 from workloads import verify_bptt
@@ -43,7 +44,11 @@ def test_every_reference_is_inside_its_bounds(file: Path) -> None:
 
 def reference_of(seed: int, coding: str, arithmetic: Arithmetic, first: str = "conv", **source: Any) -> BpttReference:
     """A reference that our own binary64 step solves: any number of them, for the bounds to hold on."""
-    network = small_network(coding, first, timesteps=2 + seed % 6, **source)
+    timesteps = 2 + seed % 6
+    if first == "residual":
+        network = residual_network(coding, timesteps, **source)
+    else:
+        network = small_network(coding, first, timesteps, **source)
     rng = np.random.default_rng(seed)
     stored = arithmetic.value.fraction_bits + 1
     weights = []
@@ -70,7 +75,8 @@ def reference_of(seed: int, coding: str, arithmetic: Arithmetic, first: str = "c
 
 @pytest.mark.parametrize("coding", ["spikes", "direct"])
 @pytest.mark.parametrize(
-    ("first", "seed"), [("conv", seed) for seed in range(8)] + [("pool", seed) for seed in range(4)]
+    ("first", "seed"),
+    [("conv", seed) for seed in range(8)] + [(first, seed) for first in ("pool", "residual") for seed in range(4)],
 )
 def test_bounds_hold_on_other_networks(coding: str, first: str, seed: int) -> None:
     arithmetic = Arithmetic(k=1 + seed % 8, lanes=2 ** (seed % 5), micro_batch=1 + seed % 3)

@@ -53,7 +53,9 @@ def _describe_layer(layer: Layer) -> str:
         return f"linear {layer.out_channels}"
     stride = f" stride {layer.stride}" if layer.stride > 1 else ""
     pool = f" pool {layer.pool}" if layer.pool > 1 else ""
-    return f"conv {layer.out_channels} {layer.kernel_height}x{layer.kernel_width}{stride}{pool}"
+    kind = "conv" if layer.joins is None else "projection"
+    shortcut = "" if layer.identity is None else " + shortcut"
+    return f"{kind} {layer.out_channels} {layer.kernel_height}x{layer.kernel_width}{stride}{pool}{shortcut}"
 
 
 def _describe_preset(config: Config) -> str:

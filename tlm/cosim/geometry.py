@@ -43,9 +43,12 @@ class StepGeometry:
     def deepest(self) -> int:
         """Return the least power of two of positions that holds every block."""
         last = len(self.micro_batches) - 1  # the first micro-batch is a full one, the last may be smaller
-        layers = range(len(self.network.layers))
+        everything = range(len(self.network.layers))
         shapes = [
-            self.shape(e, layer, index) for e in (FORWARD, WEIGHT_UPDATE) for layer in layers for index in {0, last}
+            self.shape(engine, layer, index)
+            for engine, layers in ((FORWARD, self.network.main), (WEIGHT_UPDATE, everything))
+            for layer in layers
+            for index in {0, last}
         ]
         longest: int = max(block.stop - block.start for shape in shapes for block in shape.blocks)
         return 1 << (longest - 1).bit_length()

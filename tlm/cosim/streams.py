@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 
 from rtl_models.formats import Bits, encode
 from rtl_models.reference.packing import (
-    bit_plane,
-    forward_indices,
     forward_weights,
     update_gradients,
-    update_indices,
 )
 from rtl_models.reference.row import RowTask
 from tlm.cosim.geometry import StepGeometry
 from tlm.cosim.keys import FORWARD, StreamKey
-from tlm.schedule.geometry import BIT_PLANES, is_direct
+from tlm.schedule.geometry import is_direct
 from tlm.schedule.lut_jobs import kept_tiles
+from tlm.schedule.zero_tiles import layer_indices
 from workloads.record import Floats
 from workloads.trace_file import Trace
 
@@ -34,7 +32,7 @@ class StreamSource:
 
     `indices` are [planes, positions, groups]; `operands` are patterns of the value format [rows, groups, k], served
     again and again until the indices end (pooling); groups are padded to whole tiles. `signed`: the first plane is the
-    sign plane of two's complement bytes.
+    sign plane of two's complement bytes. `start` [rows, positions]: what the sums start from, where that is not +0.
     """
 
     indices: Indices
@@ -42,9 +40,12 @@ class StreamSource:
     lanes: int
     signed: bool
     skip_zero_tiles: bool
+    start: Bits | None = None
 
     def task(self, row: int, positions: slice, init: Bits | None = None) -> RowTask:
-        """Return the stream of `row` on a block of positions; sums start at `init` [positions] (else +0)."""
+        """Return the stream of `row` on a block of positions; sums start at `init` [positions] or `start`."""
+        if init is None and self.start is not None:
+            init = self.start[row, positions]
         planes, _, groups = self.indices.shape
         tiles, lanes, count = groups // self.lanes, self.lanes, positions.stop - positions.start
         cut = self.indices[:, positions].reshape(planes, count, tiles, lanes)
@@ -123,31 +124,27 @@ class StreamReader:
     def _read(self, engine: str, layer_index: int, micro_batch: int) -> StreamSource:
         network, arithmetic = self.trace.network, self.geometry.config.contract
         layer, k, lanes = network.layers[layer_index], arithmetic.k, arithmetic.lanes
-        planes = self._input_planes(layer_index, micro_batch)
+        samples, start = self.samples(micro_batch), None
+        indices = layer_indices(self.trace, layer_index, samples, arithmetic, update=engine != FORWARD)
         if engine == FORWARD:
-            indices = [forward_indices(layer, plane, k, lanes) for plane in planes]
-            operands = forward_weights(layer, self.trace.weights(layer_index), k, lanes)
+            parts = network.parts(layer_index)
+            weights = [forward_weights(network.layers[part], self.trace.weights(part), k, lanes) for part in parts]
+            if len(parts) > 1:  # the projection's tiles once, then the layer's own for each position of its window
+                weights = [weights[0], *weights[1:] * layer.window]
+            operands = np.concatenate(weights, axis=1)
+            if layer.identity is not None:
+                spikes = self.trace.spikes(layer.identity, samples).reshape(-1, layer.out_channels)
+                start = encode(np.ascontiguousarray(spikes.T, np.float32), arithmetic.sum)
         else:
-            indices = [update_indices(layer, plane, k, lanes) for plane in planes]
             operands = update_gradients(layer, self._gradients(layer_index, micro_batch), k, lanes)
         return StreamSource(
-            indices=np.stack(indices),
+            indices=np.stack(list(indices)),
             operands=encode(np.ascontiguousarray(operands), arithmetic.value),
             lanes=lanes,
             signed=is_direct(network, layer_index) and network.input.signed,
             skip_zero_tiles=self.geometry.config.lut.skip_zero_tiles,
+            start=start,
         )
-
-    def _input_planes(self, layer_index: int, micro_batch: int) -> list[NDArray[np.uint8]]:
-        """Input spikes [T, B, H, W, C] of a layer, or the bit planes [1, B, H, W, C] of direct-coded bytes."""
-        layer, samples = self.trace.network.layers[layer_index], self.samples(micro_batch)
-        if is_direct(self.trace.network, layer_index):
-            pixels = self.trace.inputs(samples)
-            return [bit_plane(pixels, plane) for plane in range(BIT_PLANES)]
-        if layer_index == 0:
-            return [self.trace.inputs(samples).view(np.uint8)]
-        spikes = self.trace.spikes(layer_index - 1, samples)
-        return [spikes.reshape(*spikes.shape[:2], layer.in_height, layer.in_width, layer.in_channels)]
 
     def _gradients(self, layer_index: int, micro_batch: int) -> Floats:
         """Gradients [T, B, OH, OW, M] that the weight update sums: du, g16 at every timestep, or d16 ([1, ...])."""
@@ -155,6 +152,6 @@ class StreamReader:
         if is_direct(self.trace.network, layer_index):
             return self.trace.gradient_sums(layer_index, samples)[np.newaxis]
         gradients = self.trace.gradients(layer_index, samples)
-        if self.trace.network.layers[layer_index].spiking:
+        if layer_index < len(self.trace.network.layers) - 1:
             return gradients
         return np.broadcast_to(gradients, (self.trace.timesteps, *gradients.shape))

@@ -17,7 +17,8 @@ from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.memory.buffer import Transfer
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
-from tlm.schedule.backward_items import BackwardItems, Counts, block_positions, is_union
+from tlm.schedule.backward_items import BackwardItems, block_positions, is_union
+from tlm.schedule.staging import consumer_samples, gradients_taken
 
 SUMS_ROOM = "room for sums"
 _ANY_NUMBER = 1 << 30  # blocks under way and made: bounded by the room for sums
@@ -57,8 +58,8 @@ class BackwardEngine(Module):
         self.results: TokenChannel[SumBlock] = TokenChannel("sums", self, _ANY_NUMBER)
         self._under_way: TokenChannel[SumBlock] = TokenChannel("under_way", self, _ANY_NUMBER)
         self._unit = None if context.hardware is None else context.hardware.backward_unit(self, context.clock)
-        self._weight_groups: dict[tuple[Stream, int, int], int] = {}
-        self._gradient_groups: dict[tuple[Stream, int, int, int], int] = {}
+        self._weight_groups: dict[tuple[Stream, int, int], tuple[int, int]] = {}
+        self._gradient_groups: dict[tuple[Stream, int, int, int], tuple[int, int]] = {}
         self._moving: deque[SumBlock] = deque()
         self._weights = self._prefetch_weights()
         self._gradients = self._prefetch_gradients()
@@ -120,7 +121,9 @@ class BackwardEngine(Module):
                 hardware = None if self._unit is None else self._unit.run(done.units, now_cycles)
                 block_ps = context.clock.to_ps(done.completed_cycle)
                 completed_ps = max(completed_ps, block_ps)
-                traffic = self._traffic(gradients, count, channels, block_ps - self.simulation.now_ps)
+                unit_elements = items.unit_elements(tile, start, start + count)
+                elements = (int(gradients.sum()), unit_elements)
+                traffic = self._traffic(elements, count, channels, block_ps - self.simulation.now_ps)
                 block = SumBlock(step, tile, sample, count, channels, block_ps, traffic, hardware)
                 self._moving.append(block)
                 yield from self.results.put(block)
@@ -129,13 +132,14 @@ class BackwardEngine(Module):
                 yield from process.work(max(0, dispatched_ps - self.simulation.now_ps))
         return completed_ps
 
-    def _traffic(self, gradients: Counts, positions: int, channels: int, duration_ps: int) -> Transfer:
-        """Move a block: each of its elements with a row of weights, a mask of each item, and the sums."""
+    def _traffic(self, elements: tuple[int, int], positions: int, channels: int, duration_ps: int) -> Transfer:
+        """Move a block: (elements, those among them of weight 1, which read no weights), each item's mask, the sums."""
         arithmetic, ports = self._context.arithmetic, self._context.ports
-        elements, width = int(gradients.sum()), arithmetic.value.width_bytes
+        everything, of_weight_one = elements
+        width = arithmetic.value.width_bytes
         transfer = Transfer(duration_ps)
-        transfer.read(ports["weights"], elements * channels * width)
-        transfer.read(ports["gradients"], elements * width)
+        transfer.read(ports["weights"], (everything - of_weight_one) * channels * width)
+        transfer.read(ports["gradients"], everything * width)
         transfer.read(ports["potentials"], -(-positions * channels // 8))
         return transfer.write(ports["backward_sums"], positions * channels * arithmetic.sum.width_bytes)
 
@@ -161,43 +165,51 @@ class BackwardEngine(Module):
         return self._context.counts.backward_items(stream.layer, stream.micro_batch, step, engine)
 
     def _wait_for_gradients(self, stream: Stream, step: int) -> Steps:
-        """Wait for the gradients of the layer above at this step, where they stay on the chip."""
-        context, above = self._context, stream.layer + 1
-        if context.placement.is_resident("gradients", above):
-            made = context.progress.of("gradients", above, stream.micro_batch.index)
-            yield from made.wait_for((step + 1) * stream.micro_batch.count, TILE_DEPENDENCY)
+        """Wait for the gradients that the sums take at this step, where they stay on the chip."""
+        context = self._context
+        for above in gradients_taken(context.network, stream.layer):
+            if context.placement.is_resident("gradients", above):
+                made = context.progress.of("gradients", above, stream.micro_batch.index)
+                yield from made.wait_for((step + 1) * stream.micro_batch.count, TILE_DEPENDENCY)
 
     def _wait_for_weights(self, stream: Stream, step: int, tile: int) -> Steps:
         """Wait for the channel tile's weights from DRAM, and free those of the tile before."""
         group = self._weight_groups.get((stream, step, tile))
         if group is not None:
-            self._weights.release(0, group)
-            yield from self._weights.loaded.wait_for(group + 1, DRAM_READ)
+            self._weights.release(0, group[0])
+            yield from self._weights.loaded.wait_for(group[1], DRAM_READ)
 
     def _wait_for_part(self, stream: Stream, step: int, tile: int, sample: int) -> Steps:
         """Wait for the part of the spilled gradients that holds a sample, and free the part before."""
-        part = sample // self._context.gradients.samples_per_part(stream.layer + 1, stream.micro_batch)
+        part = sample // self._samples_per_part(stream)
         group = self._gradient_groups.get((stream, step, tile, part))
         if group is not None:
-            self._gradients.release(0, group)
-            yield from self._gradients.loaded.wait_for(group + 1, DRAM_READ)
+            self._gradients.release(0, group[0])
+            yield from self._gradients.loaded.wait_for(group[1], DRAM_READ)
+
+    def _samples_per_part(self, stream: Stream) -> int:
+        """Samples of a step whose gradients, of all layers that the sums take them of, are read back together."""
+        context = self._context
+        return consumer_samples(context.network, stream.layer, stream.micro_batch.count, context.config)
 
     def _prefetch_weights(self) -> Prefetch:
         """Weights that do not stay on the chip are read once a step, channel tile by channel tile."""
-        context = self._context
+        context, layers = self._context, self._context.network.layers
         width = context.arithmetic.value.width_bytes
         items: list[Descriptor] = []
         for stream in self.streams:
-            if context.placement.is_resident("weights", stream.layer + 1):
-                continue
-            upper = context.network.layers[stream.layer + 1]
-            per_channel = upper.weights_count // upper.in_channels * width
-            for step in range(self.steps(stream)):
-                address = context.address("weights", stream.layer + 1)
+            consumers = context.network.consumers(stream.layer)
+            spilled = [upper for upper in consumers if not context.placement.is_resident("weights", upper)]
+            for step in range(self.steps(stream) if spilled else 0):
+                first = 0
                 for tile, channels in self.tiles(stream.layer):
-                    self._weight_groups[stream, step, tile] = len(items)
-                    items.append(Descriptor("weights", address, channels * per_channel))
-                    address += channels * per_channel
+                    before = len(items)
+                    for upper in spilled:
+                        per_channel = layers[upper].weights_count // layers[upper].in_channels * width
+                        address = context.address("weights", upper) + first * per_channel
+                        items.append(Descriptor("weights", address, channels * per_channel))
+                    self._weight_groups[stream, step, tile] = (before, len(items))
+                    first += channels
         window = context.window_bytes("backward_weights")
         return Prefetch("weights", self, context.dma["backward_weights"], items, window)
 
@@ -206,14 +218,16 @@ class BackwardEngine(Module):
         context = self._context
         items: list[Descriptor] = []
         for stream in self.streams:
-            above = stream.layer + 1
-            if context.placement.is_resident("gradients", above):
+            taken, batch = gradients_taken(context.network, stream.layer), stream.micro_batch
+            spilled = [above for above in taken if not context.placement.is_resident("gradients", above)]
+            if not spilled:
                 continue
-            parts = context.gradients.parts(above, stream.micro_batch)
+            samples = self._samples_per_part(stream)
             for step in range(self.steps(stream)):
                 for tile, _ in self.tiles(stream.layer):
-                    for part in range(parts):
-                        self._gradient_groups[stream, step, tile, part] = len(items)
-                        items.append(context.gradients.descriptor(above, stream.micro_batch, step, part))
+                    for part in range(-(-batch.count // samples)):
+                        before = len(items)
+                        items += [context.gradients.descriptor(above, batch, step, part, samples) for above in spilled]
+                        self._gradient_groups[stream, step, tile, part] = (before, len(items))
         window = context.window_bytes("backward_gradients")
         return Prefetch("gradients", self, context.dma["backward_gradients"], items, window)

@@ -124,6 +124,7 @@ class GradientSizes:
 
     def bytes_by_sample(self, layer: int, batch: MicroBatch) -> NDArray[np.int64]:
         """Bytes [steps, samples] of one micro-batch's gradients."""
+        layer = self._network.joined(layer)
         key = (layer, batch.index)
         if key not in self._sizes:
             width = self._config.contract.value.width_bytes
@@ -137,6 +138,7 @@ class GradientSizes:
 
     def samples_per_part(self, layer: int, batch: MicroBatch) -> int:
         """Samples of a step that are read back together; the last layer's one gradient comes whole."""
+        layer = self._network.joined(layer)
         if layer == len(self._network.layers) - 1:
             return batch.count
         return gradient_samples(self._network.layers[layer], batch.count, self._config)
@@ -150,10 +152,14 @@ class GradientSizes:
         sizes = self.bytes_by_sample(layer, batch)
         return int(sizes[:step].sum()), int(sizes[step].sum())
 
-    def descriptor(self, layer: int, batch: MicroBatch, step: int, part: int) -> Descriptor:
-        """Return the read of one part of one step's gradients from DRAM, to begin when they have been made."""
+    def descriptor(self, layer: int, batch: MicroBatch, step: int, part: int, samples: int | None = None) -> Descriptor:
+        """Return the read of one part of one step's gradients from DRAM, to begin when they have been made.
+
+        Parts have `samples` samples, or those of `samples_per_part`.
+        """
+        layer = self._network.joined(layer)
         sizes = self.bytes_by_sample(layer, batch)
-        size = self.samples_per_part(layer, batch)
+        size = samples or self.samples_per_part(layer, batch)
         first, end = part * size, min(batch.count, (part + 1) * size)
         at = min(step, len(sizes) - 1)
         base = self._placement.addresses["gradients", layer]

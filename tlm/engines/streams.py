@@ -45,7 +45,7 @@ def forward_streams(
     found: list[Stream] = []
     again: list[Stream] = []
     for batch in batches:
-        forward = [Stream(FORWARD, layer, batch) for layer in range(len(network.layers))]
+        forward = [Stream(FORWARD, layer, batch) for layer in network.main]
         if micro_batches_in_flight == 1:
             found += again
             again = []
@@ -58,12 +58,11 @@ def forward_streams(
 
 def backward_streams(network: Network, batches: tuple[MicroBatch, ...]) -> list[Stream]:
     """Streams of the backward engine: sums for the output of each layer but the last, descending."""
-    last = len(network.layers) - 1
-    return [Stream(BACKWARD, layer, batch) for batch in batches for layer in reversed(range(last))]
+    return [Stream(BACKWARD, layer, batch) for batch in batches for layer in reversed(network.hidden)]
 
 
 def update_streams(network: Network, batches: tuple[MicroBatch, ...]) -> list[Stream]:
-    """Streams of the weight update engine: every layer, descending."""
+    """Streams of the weight update engine: every layer, projections too, descending."""
     layers = range(len(network.layers))
     return [Stream(UPDATE, layer, batch) for batch in batches for layer in reversed(layers)]
 
@@ -73,14 +72,14 @@ def serial_order(
 ) -> Iterator[Stream]:
     """The order of all streams where nothing overlaps: forward, then update and backward layer by layer.
 
-    A layer in `recomputed` is looked up again just before its backward stream.
+    A layer in `recomputed` is looked up again just before its backward stream. A projection is updated with the layer
+    that it joins.
     """
-    last = len(network.layers) - 1
     for batch in batches:
-        yield from (Stream(FORWARD, layer, batch) for layer in range(last + 1))
-        for layer in range(last, -1, -1):
+        yield from (Stream(FORWARD, layer, batch) for layer in network.main)
+        for layer in range(len(network.layers) - 1, -1, -1):
             yield Stream(UPDATE, layer, batch)
             if layer - 1 in recomputed:
                 yield Stream(FORWARD, layer - 1, batch, recompute=True)
-            if layer:
+            if layer - 1 in network.hidden:
                 yield Stream(BACKWARD, layer - 1, batch)

@@ -18,6 +18,7 @@ from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
 from tlm.schedule.geometry import is_direct, update_point_groups, update_work
 from tlm.schedule.lut_jobs import LutJob, LutPlan, ZeroTiles, plan_jobs
 from tlm.schedule.zero_tiles import update_zero_tiles
+from workloads.network import INPUT
 
 
 class WeightUpdateEngine(Module):
@@ -60,14 +61,15 @@ class WeightUpdateEngine(Module):
     def table_data(self, array: int, stream: Stream, job: LutJob, number: int) -> Steps:
         """Wait until the gradients of the tile's points have been made, and for what must come back from DRAM."""
         context, layer = self._context, stream.layer
+        owner = context.network.joined(layer)
         if number == 0:
             yield from self._spilled[array].wait("weight_gradients", stream, job)
         level = self._planes_needed(stream, job.tiles[number])
         if is_direct(context.network, layer):
             sums = context.progress.of("gradient_sums", layer, stream.micro_batch.index)
             yield from sums.wait_for(level, TILE_DEPENDENCY)
-        elif context.placement.is_resident("gradients", layer):
-            made = context.progress.of("gradients", layer, stream.micro_batch.index)
+        elif context.placement.is_resident("gradients", owner):
+            made = context.progress.of("gradients", owner, stream.micro_batch.index)
             yield from made.wait_for(level, TILE_DEPENDENCY)
         else:
             part = self._spilled[array].gradient_part(stream, level - 1)
@@ -215,8 +217,9 @@ class ArrayReads(Module):
 
     def wait_for_spikes(self, stream: Stream, job: LutJob, planes: int) -> Steps:
         """Wait until the spikes of the first `planes` planes, last timestep first, are on the chip."""
-        context, batch, below = self._context, stream.micro_batch, stream.layer - 1
-        tensor = "inputs" if stream.layer == 0 else "spikes"
+        context, batch = self._context, stream.micro_batch
+        below = context.network.layers[stream.layer].source
+        tensor = "inputs" if below == INPUT else "spikes"
         if context.placement.is_resident(tensor, below):
             made = context.progress.of(tensor, below, batch.index)
             level = 1 if is_direct(context.network, stream.layer) else context.network.timesteps * batch.count
@@ -235,15 +238,16 @@ class ArrayReads(Module):
             before = Stream(stream.engine, layer, context.batches[batch.index - 1])
             earlier = self._earlier_sums(before, job, len(plans[before].jobs))
             self._add(items, "weight_gradients", stream, job, 0, earlier)
-        if not direct and not context.placement.is_resident("gradients", layer):
+        if not direct and not context.placement.is_resident("gradients", context.network.joined(layer)):
             parts = context.gradients.parts(layer, batch)
             for number in range(parts * (1 if layer == context.last_layer else timesteps)):
                 item = context.gradients.descriptor(layer, batch, *divmod(number, parts))
                 self._add(items, "gradients", stream, job, number, item)
-        tensor = "inputs" if layer == 0 else "spikes"
-        if not context.placement.is_resident(tensor, layer - 1):
+        below = context.network.layers[layer].source
+        tensor = "inputs" if below == INPUT else "spikes"
+        if not context.placement.is_resident(tensor, below):
             for step in range(timesteps):
-                item = context.timestep_read(tensor, layer - 1, batch, timesteps - 1 - step, timesteps)
+                item = context.timestep_read(tensor, below, batch, timesteps - 1 - step, timesteps)
                 self._add(items, "spikes", stream, job, step, item)
 
     def _add(

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tlm.schedule.placement import INPUT, Placement, Tensor
-from workloads.network import Network
+from tlm.schedule.placement import Placement, Tensor
+from workloads.network import INPUT, Network
 
 
 def placement_data(placement: Placement, network: Network) -> dict[str, Any]:

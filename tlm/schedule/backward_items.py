@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl_models.reference.backward import Consumer
+from rtl_models.reference.shape import LayerShape
 from tlm.config import BackwardEngineConfig, Config
-from workloads.network import Layer
 from workloads.record import Flags, Floats
-from workloads.trace_file import Trace
+from workloads.trace_file import ALL, Trace
 
 Counts = NDArray[np.int64]
 
@@ -21,40 +23,65 @@ class BackwardItems:
     """Items of one timestep (or of the union of all) in the order (b, y, x, channel tile).
 
     `gradients` [B, H, W] counts the non-zero gradients in reach of a position, `active` [B, H, W, tiles] the outputs to
-    compute; `macs` is what the lanes really multiply.
+    compute; `macs` is what the lanes really multiply. `added` [B, H, W, tiles] are the gradients that identity
+    shortcuts add: an element of the tile that holds its channel alone.
     """
 
     gradients: Counts
     active: Counts
+    added: Counts | None = None
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of all items."""
-        return int((self.gradients * self.active.sum(axis=-1)).sum())
+        macs = int((self.gradients * self.active.sum(axis=-1)).sum())
+        return macs if self.added is None else macs + int((self.added * self.active).sum())
+
+    def elements(self, tile: int) -> Counts:
+        """Gradients [B H W] that one channel tile of each position takes."""
+        return self.gradients.ravel() if self.added is None else (self.gradients + self.added[..., tile]).ravel()
+
+    def unit_elements(self, tile: int, first: int, last: int) -> int:
+        """Elements of weight 1, those of identity shortcuts, of one channel tile at the positions `first` to `last`."""
+        if self.added is None:
+            return 0
+        tiles = self.active.shape[-1]
+        real = self.active.reshape(-1, tiles)[first:last, tile] > 0
+        return int(self.added.reshape(-1, tiles)[first:last, tile][real].sum())
 
     def work(self, tile: int, first: int, last: int) -> tuple[Counts, Counts]:
         """(gradients, active) of one channel tile at the positions `first` to `last`; empty masks are left out."""
         active = self.active.reshape(-1, self.active.shape[-1])[first:last, tile]
         real = active > 0
-        return self.gradients.ravel()[first:last][real], active[real]
+        return self.elements(tile)[first:last][real], active[real]
 
 
-def backward_items(
-    upper: Layer, gradients: NDArray[np.float32], masks: NDArray[np.uint8], config: BackwardEngineConfig
-) -> BackwardItems:
-    """Count the items of the sums W^T du through `upper`.
+def backward_items(consumers: Sequence[Consumer], masks: Flags, config: BackwardEngineConfig) -> BackwardItems:
+    """Count the items of the sums W^T du over `consumers`, whose gradients are of one timestep [B, OH, OW, M].
 
-    `gradients` [B, OH, OW, M] are du of the layer above, `masks` [B, H, W, C] the firing masks of the layer below.
-    With a skip switched off every gradient, or every output, counts.
+    `masks` [B, H, W, C] are the firing masks of the layer whose spikes they take. With a skip switched off every
+    gradient, or every output, counts.
     """
-    visits = (gradients != 0).sum(axis=-1).astype(np.int64)
-    if not config.skip_zero_gradients:
-        visits[:] = upper.out_channels
     reach = np.zeros(masks.shape[:3], np.int64)
+    added = None
+    for consumer in consumers:
+        if consumer.identity:
+            wanted = consumer.gradients != 0 if config.skip_zero_gradients else np.ones_like(masks)
+            counts = count_by_tile(wanted.view(np.uint8), config.channel_tile)
+            added = counts if added is None else added + counts
+        else:
+            add_reach(consumer.layer, consumer.gradients, config.skip_zero_gradients, reach)
+    active = masks if config.skip_inactive_outputs else np.ones_like(masks)
+    return BackwardItems(reach, count_by_tile(active, config.channel_tile), added)
+
+
+def add_reach(upper: LayerShape, gradients: Floats, skip_zero: bool, reach: Counts) -> None:
+    """Add to `reach` [B, H, W] the gradients [B, OH, OW, M] of `upper` that meet each position."""
+    visits = (gradients != 0).sum(axis=-1).astype(np.int64)
+    if not skip_zero:
+        visits[:] = upper.out_channels
     kernel = (upper.kernel_height, upper.kernel_width, upper.stride, upper.padding, upper.pool)
     _sum_windows(visits, reach, kernel)
-    active = masks if config.skip_inactive_outputs else np.ones_like(masks)
-    return BackwardItems(reach, count_by_tile(active, config.channel_tile))
 
 
 def is_union(trace: Trace, layer: int) -> bool:
@@ -62,16 +89,35 @@ def is_union(trace: Trace, layer: int) -> bool:
     return layer == len(trace.network.layers) - 2
 
 
-def step_operands(trace: Trace, layer: int, samples: slice, step: int) -> tuple[Floats, Flags]:
-    """Return the gradients [B, OH, OW, M] above and the masks [B, H, W, C] of `layer` at a step of the backward pass.
+def step_operands(
+    trace: Trace, layer: int, samples: slice, step: int, weights: bool = False
+) -> tuple[list[Consumer], Flags]:
+    """Return who takes the spikes of `layer`, with their gradients at a step of the backward pass, and its masks there.
 
-    Step 0 is the last timestep; below the last layer, the only step is that of the union of all masks.
+    Gradients are [B, OH, OW, M], masks [B, H, W, C]. Step 0 is the last timestep; below the last layer, the only step
+    is that of the union of all masks. `weights`: read those of the convolutions too.
     """
     if is_union(trace, layer):
-        return trace.gradients(layer + 1, samples), trace.masks(layer, samples).max(axis=0)
+        return layer_consumers(trace, layer, samples, weights=weights), trace.masks(layer, samples).max(axis=0)
     t = trace.network.timesteps - 1 - step
     at = slice(t, t + 1)
-    return trace.gradients(layer + 1, samples, at)[0], trace.masks(layer, samples, at)[0]
+    consumers = layer_consumers(trace, layer, samples, at, weights)
+    return [replace(one, gradients=one.gradients[0]) for one in consumers], trace.masks(layer, samples, at)[0]
+
+
+def layer_consumers(
+    trace: Trace, layer: int, samples: slice, timesteps: slice = ALL, weights: bool = False
+) -> list[Consumer]:
+    """Return who takes the spikes of `layer`, in the order of the sums, with gradients [T, B, OH, OW, M] or g16."""
+    layers, network = trace.network.layers, trace.network
+    convolutions = [
+        Consumer(layers[n], trace.gradients(n, samples, timesteps), trace.weights(n) if weights else None)
+        for n in network.consumers(layer)
+    ]
+    added = [
+        Consumer(layers[n], trace.gradients(n, samples, timesteps), identity=True) for n in network.identities(layer)
+    ]
+    return [*convolutions, *added]
 
 
 def block_positions(positions: int, channels: int, config: Config) -> int:

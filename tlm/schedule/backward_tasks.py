@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +10,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtl_models.formats import Bits, encode
-from rtl_models.reference.backward import backward_sums
+from rtl_models.reference.backward import Consumer, consumer_sums
 from rtl_models.reference.backward_items import BackwardTask
 from tlm.config import Config
-from tlm.schedule.backward_items import BackwardItems, backward_items, block_positions
-from workloads.network import Layer
+from tlm.schedule.backward_items import BackwardItems, add_reach, backward_items, block_positions
 from workloads.record import Flags, Floats
 
 Counts = NDArray[np.int64]
@@ -36,10 +35,8 @@ class UnitTask:
 
 
 def backward_tasks(
-    upper: Layer,
-    gradients: Floats,
+    consumers: Sequence[Consumer],
     masks: Flags,
-    weights: Floats,
     config: Config,
     tile: int,
     units: Counts | None = None,
@@ -47,19 +44,20 @@ def backward_tasks(
 ) -> Iterator[UnitTask]:
     """Yield the work of every unit in the sums W^T du of one channel tile, unit after unit.
 
-    gradients: [B, OH, OW, M] of the layer `upper`; masks: [B, H, W, C] of the layer below; weights: [M, R, S, C] of
-    `upper`. units: [groups], which unit runs each group in the order of the queue (tlm.engines.backward_law.deal_groups
-    gives it); by default one unit runs all. A unit's sequence is cut into tasks of about `largest_task` elements.
+    consumers: who takes the layer's spikes, with gradients [B, OH, OW, M] and weights [M, R, S, C]; masks: [B, H, W, C]
+    of the layer. units: [groups], which unit runs each group in the order of the queue, as
+    tlm.engines.backward_law.deal_groups gives it; by default one unit runs all. A unit's sequence is cut into tasks of
+    about `largest_task` elements.
     """
     engine = config.backward_engine
     wanted = masks if engine.skip_inactive_outputs else np.ones_like(masks)
-    items = backward_items(upper, gradients, masks, engine)
+    items = backward_items(consumers, masks, engine)
     channels = slice(tile * engine.channel_tile, (tile + 1) * engine.channel_tile)
-    size = block_positions(upper.in_height * upper.in_width, wanted[..., channels].shape[-1], config)
+    size = block_positions(masks.shape[1] * masks.shape[2], wanted[..., channels].shape[-1], config)
     queue = queue_groups(items, tile, size, engine.items_in_flight)
     if units is None:
         units = np.zeros(len(queue.group_items), np.int64)
-    packer = _Packer(upper, gradients, wanted[..., channels], weights[..., channels], config)
+    packer = _Packer(consumers, wanted[..., channels], channels, config)
     ends = np.cumsum(queue.group_items)
     elements = np.diff(np.cumsum(queue.gradients)[ends - 1], prepend=0)
     for unit in np.unique(units):
@@ -74,17 +72,15 @@ def backward_tasks(
 class GroupTasks:
     """The groups of one step and channel tile, to be taken one by one; arguments as `backward_tasks`."""
 
-    def __init__(
-        self, upper: Layer, gradients: Floats, masks: Flags, weights: Floats, config: Config, tile: int
-    ) -> None:
+    def __init__(self, consumers: Sequence[Consumer], masks: Flags, config: Config, tile: int) -> None:
         engine = config.backward_engine
         wanted = masks if engine.skip_inactive_outputs else np.ones_like(masks)
         channels = slice(tile * engine.channel_tile, (tile + 1) * engine.channel_tile)
-        size = block_positions(upper.in_height * upper.in_width, wanted[..., channels].shape[-1], config)
-        items = backward_items(upper, gradients, masks, engine)
+        size = block_positions(masks.shape[1] * masks.shape[2], wanted[..., channels].shape[-1], config)
+        items = backward_items(consumers, masks, engine)
         self.queue = queue_groups(items, tile, size, engine.items_in_flight)
         self._ends = np.cumsum(self.queue.group_items)
-        self._packer = _Packer(upper, gradients, wanted[..., channels], weights[..., channels], config)
+        self._packer = _Packer(consumers, wanted[..., channels], channels, config)
 
     def task(self, group: int) -> UnitTask:
         """Return the task of one group of the queue."""
@@ -122,41 +118,109 @@ def queue_groups(items: BackwardItems, tile: int, block_size: int, items_in_flig
     for count, size in zip(block_items, sizes, strict=True):
         if count % items_in_flight:
             size[-1] = count % items_in_flight
-    gradients = items.gradients.reshape(-1)[positions]
+    gradients = items.elements(tile)[positions]
     return GroupQueue(positions, gradients, active[positions], np.concatenate(sizes), block_items.astype(np.int64))
 
 
 class _Packer:
-    """One step's operands of a channel tile, padded to the unit's channels, and the reference's sums."""
+    """One step's operands of a channel tile, padded to the unit's channels, and the reference's sums.
 
-    def __init__(self, upper: Layer, gradients: Floats, wanted: Flags, weights: Floats, config: Config) -> None:
+    The gradients of all consumers lie one after the other, and so do their weight rows; an identity shortcut has those
+    of the unit matrix.
+    """
+
+    def __init__(self, consumers: Sequence[Consumer], wanted: Flags, channels: slice, config: Config) -> None:
         engine, contract = config.backward_engine, config.contract
-        padding = ((0, 0), (0, engine.channel_tile - wanted.shape[-1]))
-        self._upper = upper
+        width = wanted.shape[-1]
+        padding = ((0, 0), (0, engine.channel_tile - width))
         self._skip = engine.skip_zero_gradients
-        self._gradients = np.ascontiguousarray(gradients)
-        self._bits = encode(self._gradients, contract.value).reshape(-1)
-        self._masks = np.pad(wanted.reshape(-1, wanted.shape[-1]), padding)
-        rows = weights.transpose(1, 2, 0, 3).reshape(-1, weights.shape[-1])
+        self._plane = wanted.shape[:3]
+        self._parts = [_part(consumer, channels, width) for consumer in consumers]
+        self._bits = encode(np.concatenate([part.gradients.reshape(-1) for part in self._parts]), contract.value)
+        self._masks = np.pad(wanted.reshape(-1, width), padding)
+        rows = np.concatenate([weights_of(part).transpose(1, 2, 0, 3).reshape(-1, width) for part in self._parts])
         self._weights: Bits = encode(np.pad(rows, padding), contract.value)
-        self._wanted = wanted.reshape(-1, wanted.shape[-1]) != 0
-        sums = backward_sums(replace(upper, in_channels=wanted.shape[-1]), gradients, weights, contract.sum)
-        self._sums = encode(sums.reshape(-1, wanted.shape[-1]), contract.sum)
+        self._wanted = wanted.reshape(-1, width) != 0
+        self._reach = [np.zeros(self._plane, np.int64) for _ in self._parts]
+        for part, reach in zip(self._parts, self._reach, strict=True):
+            add_reach(part.layer, part.gradients, self._skip, reach)
+        self._sums = encode(consumer_sums(self._parts, contract.sum).reshape(-1, width), contract.sum)
 
     def pack(self, unit: int, queue: GroupQueue, places: Counts, group_items: Counts) -> UnitTask:
         """Return the task of the items at `places` of the queue."""
         positions, counts = queue.positions[places], queue.gradients[places]
         at = np.empty(int(counts.sum()), np.int64)
         rows = np.empty(len(at), np.int64)
-        upper = self._upper
-        kernel = (upper.kernel_height, upper.kernel_width, upper.stride, upper.padding, upper.pool)
-        shape = (upper.in_height, upper.in_width, *kernel)
-        _list_elements(self._gradients, positions, shape, self._skip, at, rows)
+        starts = np.cumsum(counts) - counts
+        first_gradient = first_row = 0
+        for part, reach in zip(self._parts, self._reach, strict=True):
+            upper = part.layer
+            kernel = (upper.kernel_height, upper.kernel_width, upper.stride, upper.padding, upper.pool)
+            shape = (*self._plane[1:], *kernel)
+            _list_elements(part.gradients, positions, shape, self._skip, starts, first_gradient, first_row, at, rows)
+            starts = starts + reach.reshape(-1)[positions]
+            first_gradient += part.gradients.size
+            first_row += weights_of(part).shape[0] * upper.kernel_height * upper.kernel_width
         weights = self._weights
         if len(rows) < len(weights):  # a short task carries its own rows only
             rows, weights = np.arange(len(rows)), weights[rows]
         task = BackwardTask(self._masks[positions], group_items, counts, self._bits[at], rows, weights)
         return UnitTask(unit, task, positions, self._sums[positions][self._wanted[positions]])
+
+
+@dataclass(frozen=True)
+class _UnitShape:
+    """The 1x1 convolution that an identity shortcut is, of one channel tile."""
+
+    in_height: int
+    in_width: int
+    in_channels: int
+    kernel_height: int = 1
+    kernel_width: int = 1
+    stride: int = 1
+    padding: int = 0
+    pool: int = 1
+    fully_connected: bool = False
+
+    @property
+    def conv_height(self) -> int:
+        return self.in_height
+
+    @property
+    def conv_width(self) -> int:
+        return self.in_width
+
+    @property
+    def out_height(self) -> int:
+        return self.in_height
+
+    @property
+    def out_width(self) -> int:
+        return self.in_width
+
+    @property
+    def out_channels(self) -> int:
+        return self.in_channels
+
+
+def _part(consumer: Consumer, channels: slice, width: int) -> Consumer:
+    """Return what a consumer adds to the sums of a channel tile, as a convolution with weights [M, R, S, width]."""
+    if not consumer.identity:
+        return replace(
+            consumer,
+            gradients=np.ascontiguousarray(consumer.gradients),
+            weights=weights_of(consumer)[..., channels],
+        )
+    gradients = np.ascontiguousarray(consumer.gradients[..., channels])
+    unit = np.eye(width, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    return Consumer(_UnitShape(*gradients.shape[1:]), gradients, unit)
+
+
+def weights_of(consumer: Consumer) -> Floats:
+    """Return a convolution's weights; raises ValueError where they have not been read."""
+    if consumer.weights is None:
+        raise ValueError("the weights of a consumer have not been read")
+    return consumer.weights
 
 
 @njit(nogil=True, cache=True)
@@ -165,14 +229,20 @@ def _list_elements(
     positions: Counts,
     shape: tuple[int, int, int, int, int, int, int],
     skip_zero: bool,
+    starts: Counts,
+    first_gradient: int,
+    first_row: int,
     at: Counts,
     rows: Counts,
 ) -> None:
-    """Write where the gradients of each of `positions` stand, over (r, s, m), m fastest, and their weight rows."""
+    """Write where the gradients of each of `positions` stand, over (r, s, m), m fastest, and their weight rows.
+
+    The elements of position i go to `starts[i]` and on; gradients and rows count from `first_gradient` and `first_row`.
+    """
     height, width, kernel_height, kernel_width, stride, padding, pool = shape
     _, out_height, out_width, channels = gradients.shape
-    element = 0
-    for position in positions:
+    for i in range(len(positions)):
+        position, element = positions[i], starts[i]
         b, place = position // (height * width), position % (height * width)
         for r in range(kernel_height):
             y = place // width + padding - r
@@ -187,6 +257,6 @@ def _list_elements(
                 first = ((b * out_height + y) * out_width + x) * channels
                 for m in range(channels):
                     if not skip_zero or gradients[b, y, x, m] != 0:
-                        at[element] = first + m
-                        rows[element] = (r * kernel_width + s) * channels + m
+                        at[element] = first_gradient + first + m
+                        rows[element] = first_row + (r * kernel_width + s) * channels + m
                         element += 1

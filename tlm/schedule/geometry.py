@@ -54,12 +54,21 @@ def is_direct(network: Network, layer: int) -> bool:
     return layer == 0 and network.input.coding == DIRECT
 
 
+def part_tiles(network: Network, layer: int, arithmetic: Arithmetic) -> int:
+    """Tiles of one bit plane of one weight tensor on the forward engine, those of a whole pooling window."""
+    shape = network.layers[layer]
+    return shape.window * -(-shape.groups(arithmetic.k) // arithmetic.lanes)
+
+
 def forward_work(network: Network, layer: int, samples: int, arithmetic: Arithmetic) -> LutWork:
-    """Work of the forward engine: rows are output channels, positions are (t, b, y, x), or (b, y, x) for bytes."""
+    """Work of the forward engine: rows are output channels, positions are (t, b, y, x), or (b, y, x) for bytes.
+
+    The tiles of a projection come before those of the layer that it joins.
+    """
     shape = network.layers[layer]
     direct = is_direct(network, layer)
     timesteps = 1 if direct else network.timesteps
-    tiles = shape.window * -(-shape.groups(arithmetic.k) // arithmetic.lanes)
+    tiles = sum(part_tiles(network, part, arithmetic) for part in network.parts(layer))
     planes = BIT_PLANES if direct else 1
     return LutWork(shape.out_channels, timesteps * samples * shape.out_positions, planes, tiles)
 

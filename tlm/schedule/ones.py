@@ -8,10 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rtl_models.reference.packing import forward_indices, update_indices
 from tlm.schedule.geometry import MicroBatch
 from tlm.schedule.lut_jobs import LutJob
-from tlm.schedule.zero_tiles import layer_planes
+from tlm.schedule.zero_tiles import layer_indices
 from workloads.record import Arithmetic
 from workloads.trace_file import Trace
 
@@ -39,11 +38,9 @@ class Ones:
 
 def count_ones(trace: Trace, layer: int, batch: MicroBatch, arithmetic: Arithmetic, update: bool) -> Ones:
     """Count the spikes that meet the forward engine, or with `update` the weight update engine."""
-    shape, pack = trace.network.layers[layer], update_indices if update else forward_indices
     total = groups = 0
     most = []
-    for spikes in layer_planes(trace, layer, batch):
-        indices = pack(shape, spikes, arithmetic.k, arithmetic.lanes)
+    for indices in layer_indices(trace, layer, batch.samples, arithmetic, update):
         found = np.empty((len(indices), indices.shape[1] // arithmetic.lanes), np.uint8)
         total += _most_by_tile(indices, arithmetic.lanes, _BITS, found)
         groups += indices.size

@@ -14,9 +14,7 @@ from tlm.config import Config
 from tlm.schedule.geometry import is_direct, micro_batches
 from tlm.schedule.recomputation import RECOMPUTED_WINDOW, plan_recomputation
 from tlm.schedule.staging import Window, largest_forward_job, staging_windows
-from workloads.network import Network
-
-INPUT = -1  # the layer number of the network's input
+from workloads.network import INPUT, Network
 
 DRAM_PAGE_BYTES = 4096  # tensors start at multiples of this, so that no two share a DRAM row segment
 
@@ -102,7 +100,7 @@ def place(network: Network, batch: int, config: Config) -> Placement:
     _check_sums_buffers(network, sizes, config)
     tensors = {(t.stream, t.layer): t for t in _tensors(network, samples, config)}
     windows = staging_windows(network, sizes, config)
-    recomputed, hidden = frozenset[int](), range(len(network.layers) - 1)
+    recomputed, hidden = frozenset[int](), network.hidden
     if config.potentials == "recompute":
         sizes_of_layers = {n: tensors["potentials", n].size_bytes + tensors["masks", n].size_bytes for n in hidden}
         recomputed = plan_recomputation(sizes_of_layers, windows, config.buffers.potentials_bytes)
@@ -124,16 +122,16 @@ def _tensors(network: Network, samples: int, config: Config) -> Iterator[Tensor]
     value_bytes = config.contract.value.width_bytes
     sum_bytes = config.contract.sum.width_bytes
     flight = config.in_flight
-    last = len(network.layers) - 1
     yield Tensor("inputs", INPUT, "spikes", input_bytes(network, samples), flight)
     for layer, shape in enumerate(network.layers):
         yield Tensor("weights", layer, "weights", shape.weights_count * value_bytes, 1)
         yield Tensor("weight_gradients", layer, "partial_sums", shape.weights_count * sum_bytes, 1)
         # master weights and momentum: binary32 each, docs/contract.md "Optimiser"
         yield Tensor("optimiser_state", layer, "", shape.weights_count * 8, 1)
-        if layer == last:
-            g16 = samples * shape.out_channels * value_bytes
-            yield Tensor("gradients", layer, "gradients", g16, flight)
+        if layer not in network.hidden:
+            if network.joined(layer) == layer:  # a projection's gradients are those of the layer that it joins
+                g16 = samples * shape.out_channels * value_bytes
+                yield Tensor("gradients", layer, "gradients", g16, flight)
             continue
         bits = activation_bits(network, layer, samples)
         yield Tensor("spikes", layer, "spikes", -(-bits // 8), flight)
@@ -147,7 +145,7 @@ def _tensors(network: Network, samples: int, config: Config) -> Iterator[Tensor]
 def _check_sums_buffers(network: Network, sizes: tuple[int, ...], config: Config) -> None:
     """The largest job must have room for every array, and the backward sums of one position of a channel tile."""
     width = config.contract.sum.width_bytes
-    channels = max(layer.out_channels for layer in network.layers[:-1])
+    channels = max(network.layers[number].out_channels for number in network.hidden)
     forward = config.forward_engine.arrays * largest_forward_job(network, sizes, config) * width
     backward = min(config.backward_engine.channel_tile, channels) * width
     for key, least, what in (

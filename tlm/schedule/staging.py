@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tlm.config import Config
 from tlm.schedule.geometry import forward_work, is_direct, update_work
 from tlm.schedule.lut_jobs import LutPlan, plan_jobs
-from workloads.network import Layer, Network
+from workloads.network import INPUT, Layer, Network
 
 IN_USE_AND_NEXT = 2
 STATE_BYTES = 8  # master weight and momentum, binary32 each (docs/contract.md)
@@ -53,6 +53,22 @@ def gradient_samples(layer: Layer, samples: int, config: Config) -> int:
     return samples_per_part(_dense_gradient_bytes(layer, config), samples, config.dma.part_bytes)
 
 
+def gradients_taken(network: Network, number: int) -> tuple[int, ...]:
+    """Return the layers whose gradients the backward sums of a layer are made of, each once, ascending."""
+    joined = {network.joined(upper) for upper in network.consumers(number)}
+    return tuple(sorted(joined.union(network.identities(number))))
+
+
+def consumer_samples(network: Network, number: int, samples: int, config: Config) -> int:
+    """Samples of one timestep of all gradients that a layer's backward sums take, read back together."""
+    last = len(network.layers) - 1
+    sizes = [
+        samples if upper == last else gradient_samples(network.layers[upper], samples, config)
+        for upper in gradients_taken(network, number)
+    ]
+    return min(sizes)
+
+
 def optimiser_piece(config: Config) -> int:
     """Weights that the optimiser works on at once: a DMA chunk of their state."""
     return max(1, config.dma.chunk_bytes // STATE_BYTES)
@@ -68,9 +84,8 @@ def largest_forward_job(network: Network, sizes: tuple[int, ...], config: Config
     """Sums of the largest job of the forward engine."""
     largest = 0
     for samples in sizes:
-        for number in range(len(network.layers)):
-            work = forward_work(network, number, samples, config.contract)
-            plan = plan_jobs(work, config.forward_engine, config.engine_timing(config.forward_engine))
+        for number in network.main:
+            plan = _forward_plan(network, number, samples, config)
             largest = max(largest, max(job.row_count * job.position_count for job in plan.jobs))
     return largest
 
@@ -90,9 +105,15 @@ def staging_windows(network: Network, sizes: tuple[int, ...], config: Config) ->
 def _weight_windows(network: Network, config: Config) -> Iterator[Window]:
     width = config.contract.value.width_bytes
     rows, tile = config.forward_engine.rows, config.backward_engine.channel_tile
-    row_block = max(min(rows, layer.out_channels) * layer.elements for layer in network.layers)
+    layers = network.layers
+    row_block = max(
+        sum(min(rows, layers[part].out_channels) * layers[part].elements for part in network.parts(number))
+        for number in network.main
+    )
     channel_tile = max(
-        layer.weights_count // layer.in_channels * min(tile, layer.in_channels) for layer in network.layers[1:]
+        min(tile, layers[number].out_channels)
+        * sum(layers[upper].weights_count // layers[upper].in_channels for upper in network.consumers(number))
+        for number in network.hidden
     )
     yield Window("forward_weights", "weights", IN_USE_AND_NEXT * row_block * width)
     yield Window("backward_weights", "weights", IN_USE_AND_NEXT * channel_tile * width)
@@ -101,15 +122,14 @@ def _weight_windows(network: Network, config: Config) -> Iterator[Window]:
 def _spike_windows(network: Network, sizes: tuple[int, ...], config: Config) -> Iterator[Window]:
     forward = update = state = 0
     for samples in sizes:
-        for number, layer in enumerate(network.layers):
+        for number in network.main:
             timesteps = 1 if is_direct(network, number) else network.timesteps
-            bits = samples * (8 if is_direct(network, number) else 1) * _input_size(layer)
-            part = -(-bits // 8)
-            work = forward_work(network, number, samples, config.contract)
-            plan = plan_jobs(work, config.forward_engine, config.engine_timing(config.forward_engine))
-            forward = max(forward, (span_timesteps(layer, samples, timesteps, plan) + 1) * part)
-            update = max(update, IN_USE_AND_NEXT * part)
-        for layer in network.layers[:-1]:
+            parts = [_spikes_bytes(network, source, samples) for source in network.taken(number)]
+            plan = _forward_plan(network, number, samples, config)
+            span = span_timesteps(network.layers[number], samples, timesteps, plan)
+            forward = max(forward, (span + 1) * sum(parts))
+            update = max(update, IN_USE_AND_NEXT * max(parts))
+        for layer in _hidden(network):
             state = max(state, IN_USE_AND_NEXT * -(-_state_bits(layer, samples, config) // 8))
     yield Window("forward_spikes", "spikes", forward)
     yield Window("update_spikes", "spikes", update, config.weight_update_engine.arrays)
@@ -118,12 +138,12 @@ def _spike_windows(network: Network, sizes: tuple[int, ...], config: Config) -> 
 
 def _state_windows(network: Network, sizes: tuple[int, ...], config: Config) -> Iterator[Window]:
     width = config.contract.value.width_bytes
-    parts = [_state_bits(layer, samples, config) for samples in sizes for layer in network.layers[:-1]]
+    parts = [_state_bits(layer, samples, config) for samples in sizes for layer in _hidden(network)]
     yield Window(
         "state_potentials", "potentials", IN_USE_AND_NEXT * max(bits * width + -(-bits // 8) for bits in parts)
     )
-    hidden = [layer for number, layer in enumerate(network.layers[:-1]) if not is_direct(network, number)]
-    neurons = max(sizes) * max((layer.out_positions * layer.out_channels for layer in hidden), default=0)
+    hidden = [network.layers[number] for number in network.hidden if not is_direct(network, number)]
+    neurons = max(sizes) * max((_output_size(layer) for layer in hidden), default=0)
     yield Window("timestep_before_potentials", "potentials", neurons * width + -(-neurons // 8))
 
 
@@ -132,12 +152,18 @@ def _gradient_windows(network: Network, sizes: tuple[int, ...], config: Config) 
     hidden = max(
         gradient_samples(layer, samples, config) * _dense_gradient_bytes(layer, config)
         for samples in sizes
-        for layer in network.layers[:-1]
+        for layer in _hidden(network)
     )
     part = max(hidden, max(sizes) * network.classes * width)
-    yield Window("backward_gradients", "gradients", IN_USE_AND_NEXT * part)
+    together = max(
+        consumer_samples(network, number, samples, config)
+        * sum(_dense_gradient_bytes(network.layers[upper], config) for upper in gradients_taken(network, number))
+        for samples in sizes
+        for number in network.hidden
+    )
+    yield Window("backward_gradients", "gradients", IN_USE_AND_NEXT * max(part, together))
     yield Window("update_gradients", "gradients", IN_USE_AND_NEXT * part, config.weight_update_engine.arrays)
-    neurons = max(sizes) * max(layer.out_positions * layer.out_channels for layer in network.layers[:-1])
+    neurons = max(sizes) * max(_output_size(layer) for layer in _hidden(network))
     yield Window("timestep_before_gradients", "gradients", neurons * width)
 
 
@@ -167,5 +193,23 @@ def _dense_gradient_bytes(layer: Layer, config: Config) -> int:
     return -(-neurons // 8) + neurons * config.contract.value.width_bytes
 
 
-def _input_size(layer: Layer) -> int:
-    return layer.in_height * layer.in_width * layer.in_channels
+def _forward_plan(network: Network, number: int, samples: int, config: Config) -> LutPlan:
+    work = forward_work(network, number, samples, config.contract)
+    return plan_jobs(work, config.forward_engine, config.engine_timing(config.forward_engine))
+
+
+def _spikes_bytes(network: Network, source: int, samples: int) -> int:
+    """Bytes of one timestep of a layer's spikes, or of the input; a picture's are those of all its planes."""
+    if source != INPUT:
+        return -(-samples * _output_size(network.layers[source]) // 8)
+    shape = network.input
+    bits = samples * (8 if is_direct(network, 0) else 1) * shape.height * shape.width * shape.channels
+    return -(-bits // 8)
+
+
+def _output_size(layer: Layer) -> int:
+    return layer.out_positions * layer.out_channels
+
+
+def _hidden(network: Network) -> list[Layer]:
+    return [network.layers[number] for number in network.hidden]

@@ -26,8 +26,7 @@ class StepCounts:
         """Return the work items of the sums for the outputs of `layer` at one step of the backward pass."""
         key = (layer, batch, step, engine.channel_tile, engine.skip_zero_gradients, engine.skip_inactive_outputs)
         if key not in self._items:
-            gradients, masks = step_operands(self._trace, layer, batch.samples, step)
-            self._items[key] = backward_items(self._trace.network.layers[layer + 1], gradients, masks, engine)
+            self._items[key] = backward_items(*step_operands(self._trace, layer, batch.samples, step), engine)
         return self._items[key]
 
     def ones(self, layer: int, batch: MicroBatch, arithmetic: Arithmetic, update: bool) -> Ones:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from tlm.config import Config
 from tlm.schedule.geometry import MicroBatch, is_direct, micro_batches, update_work
 from tlm.schedule.lut_jobs import plan_jobs
-from tlm.schedule.placement import INPUT, Key, Placement, activation_bits, input_bytes
+from tlm.schedule.placement import Key, Placement, activation_bits, input_bytes
 from tlm.schedule.staging import STATE_BYTES
 from tlm.schedule.step_counts import StepCounts
-from workloads.network import Network
+from workloads.network import INPUT, Network
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,10 @@ class _Count:
             for layer in range(self.last + 1):
                 self.weights(layer, batch)
                 self.weight_gradients(layer, batch)
+            for layer in self.network.main:
                 self.gradients(layer, batch)
-                if layer < self.last:
-                    self.activations(layer, batch)
+            for layer in self.network.hidden:
+                self.activations(layer, batch)
         for number, shape in enumerate(self.layers):
             read["optimiser_state", number] += shape.weights_count * STATE_BYTES
             written["optimiser_state", number] += shape.weights_count * STATE_BYTES
@@ -75,7 +76,7 @@ class _Count:
 
     def inputs(self, batch: MicroBatch) -> None:
         """Read once where they stay, else by every row block and every job of the weight update."""
-        times = self.readers(0, batch) if ("inputs", INPUT) in self.spilled else 1
+        times = self.readers(INPUT, batch) if ("inputs", INPUT) in self.spilled else 1
         self.traffic.read["inputs", INPUT] += times * input_bytes(self.network, batch.count)
 
     def weights(self, layer: int, batch: MicroBatch) -> None:
@@ -83,7 +84,7 @@ class _Count:
         times = int(batch.index == 0)
         if ("weights", layer) in self.spilled:
             times = 1 if layer == 0 else 2 if layer == self.last else 1 + self.network.timesteps
-            times += int(layer in self.recomputed)
+            times += int(self.network.joined(layer) in self.recomputed)
         self.traffic.read["weights", layer] += times * self.layers[layer].weights_count * self.value
 
     def weight_gradients(self, layer: int, batch: MicroBatch) -> None:
@@ -104,8 +105,16 @@ class _Count:
             neurons = self.layers[layer].out_positions * self.layers[layer].out_channels
             bitmaps = self.network.timesteps * batch.count * -(-neurons // 8)
             size = bitmaps + int(self.counts.nonzero_gradients(layer, batch).sum()) * self.value
-        tiles = -(-self.layers[layer].in_channels // self.config.backward_engine.channel_tile) if layer else 0
-        jobs = 0 if is_direct(self.network, layer) else self.update_jobs(layer, batch)
+        tiles = sum(
+            -(-self.layers[source].out_channels // self.config.backward_engine.channel_tile)
+            for source in self.network.taken(layer)
+            if source != INPUT
+        )
+        jobs = (
+            0
+            if is_direct(self.network, layer)
+            else sum(self.update_jobs(part, batch) for part in self.network.parts(layer))
+        )
         self.traffic.written[key] += size
         self.traffic.read[key] += (tiles + jobs) * size
 
@@ -114,15 +123,18 @@ class _Count:
         bits = activation_bits(self.network, layer, batch.count)
         for tensor, size in (("spikes", -(-bits // 8)), ("masks", -(-bits // 8)), ("potentials", bits * self.value)):
             if (tensor, layer) in self.spilled:
-                readers = 1 + (self.readers(layer + 1, batch) if tensor == "spikes" else 0)
+                readers = 1 + (self.readers(layer, batch) if tensor == "spikes" else 0)
                 self.traffic.written[tensor, layer] += size
                 self.traffic.read[tensor, layer] += readers * size
 
-    def readers(self, layer: int, batch: MicroBatch) -> int:
-        """How often a layer's input is read: by each row block (of both passes), and each job of the weight update."""
-        row_blocks = -(-self.layers[layer].out_channels // self.config.forward_engine.rows)
-        passes = 2 if layer in self.recomputed else 1
-        return passes * row_blocks + self.update_jobs(layer, batch)
+    def readers(self, source: int, batch: MicroBatch) -> int:
+        """How often a layer's spikes are read: by each row block (of both passes), and each job of a weight update."""
+        found = sum(self.update_jobs(layer, batch) for layer in self.network.consumers(source))
+        for layer in self.network.main:
+            if source in self.network.taken(layer):
+                row_blocks = -(-self.layers[layer].out_channels // self.config.forward_engine.rows)
+                found += (2 if layer in self.recomputed else 1) * row_blocks
+        return found
 
     def update_jobs(self, layer: int, batch: MicroBatch) -> int:
         work, engine = (

@@ -58,7 +58,7 @@ def test_every_channel_and_stream_has_its_engine() -> None:
 
 def test_bytes_are_booked_to_the_layer_that_needs_them() -> None:
     run = Run(NOTHING_FITS)
-    attribution = Attribution(run.result.placement)
+    attribution = Attribution(run.result.placement, run.trace.network)
 
     def served(channel: str, stream: str, layer: int, command: Command = Command.READ) -> tuple[str, int]:
         address = run.result.placement.addresses[stream, layer]
@@ -80,6 +80,24 @@ def test_bytes_are_booked_to_the_layer_that_needs_them() -> None:
     read = {(e["engine"], e["layer"], e["stream"]): e["read_bytes"] for e in run.kept["traffic"]}
     for layer in range(1, len(layers)):  # every micro-batch looks up all weights once
         assert read["forward", layer, "weights"] == 3 * layers[layer].weights_count * value_bytes
+
+
+def test_bytes_of_shortcuts_are_booked_to_layers_that_exist() -> None:
+    trace = make_trace("spikes", "residual", 2)
+    result = simulate(trace, load_config("h2learn", TINY))
+    attribution = Attribution(result.placement, trace.network)
+
+    def served(channel: str, stream: str, layer: int) -> tuple[str, int]:
+        address = result.placement.addresses[stream, layer]
+        return attribution.of(DramTransfer(stream, 2, 0, 1, address, Command.READ, channel))
+
+    assert [layer.name for layer in trace.network.layers][2:5] == ["conv3", "projection4", "conv4"]
+    assert served("forward_weights", "weights", 3) == ("forward", 4)
+    assert served("backward_weights", "weights", 3) == ("backward", 1)
+    assert served("backward_gradients", "gradients", 4) == ("backward", 2)
+    assert served("update_gradients", "gradients", 4) == ("weight_update", 4)
+    assert served("forward_spikes", "spikes", 1) == ("forward", 2)
+    assert served("optimiser", "weight_gradients", 3) == ("optimiser", 3)
 
 
 def test_no_engine_does_more_than_it_can_and_none_is_forgotten(run: Run) -> None:

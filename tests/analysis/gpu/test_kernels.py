@@ -83,15 +83,16 @@ class TestProducts:
 
 class TestOtherLayers:
     def test_pool_and_sum_of_branches(self) -> None:
-        """Over all timesteps at once: a pooling reads its input and writes its output, a sum has three operands."""
+        """At each of three timesteps: a pooling reads its input and writes its output, a sum has three operands."""
         pool = LayerShape("p", "pool", (2, 4, 4), (2, 2, 2))
         add = LayerShape("a", "add", (2, 2, 2), (2, 2, 2))
         fc = LayerShape("f", "fc", (8,), (5,))
         network = LayerNetwork("one", "", 3, 32, "plain", "batch", False, (pool, add, fc))
         kernels = of_kind(step_kernels(network, 7, "binary32"), "other layers")
         assert [kernel.phase for kernel in kernels] == [step.FORWARD, step.BACKWARD] * 2
-        assert [kernel.bytes for kernel in kernels] == [4 * 21 * (32 + 8)] * 2 + [4 * 21 * 3 * 8] * 2
-        assert [kernel.flop for kernel in kernels] == [21 * 32] * 2 + [21 * 8] * 2
+        assert [kernel.bytes for kernel in kernels] == [4 * 7 * (32 + 8)] * 2 + [4 * 7 * 3 * 8] * 2
+        assert [kernel.flop for kernel in kernels] == [7 * 32] * 2 + [7 * 8] * 2
+        assert [kernel.launches for kernel in kernels] == [3] * 4
 
 
 class TestOptimiserAndCopies:

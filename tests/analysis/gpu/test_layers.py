@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from rtl_models.errors import InputError
+from tests.workloads.residual import residual_network
 from tlm.analysis.gpu.data import package_yaml, read_yaml
+from tlm.analysis.gpu.kernels import step_kernels
 from tlm.analysis.gpu.layers import from_network, list_layer_networks, load_layers, parse_layers
 from workloads.network import list_networks, load_network
 
@@ -41,6 +43,16 @@ class TestShapes:
         assert (add.out_elements, pool.in_elements, pool.out_elements, fc.macs) == (64, 64, 4, 40)
         assert (network.macs, network.weights) == (2 * (108 * 16 + 40), 108 + 8 + 40)
         assert conv.name == "conv 1"
+
+    def test_shortcuts_are_convolutions_and_sums(self) -> None:
+        listed = from_network(residual_network())
+        added = [layer for layer in listed.layers if layer.kind == "add"]
+        assert [layer.name for layer in added] == ["conv3 shortcut", "conv5 shortcut", "conv6 shortcut"]
+        assert added[1].out_shape == (5, 2, 2)
+        (projection,) = (layer for layer in listed.layers if layer.name == "projection5")
+        assert (projection.kernel, projection.stride, projection.weights) == ((1, 1), 2, 15)
+        launches = [k.launches for k in step_kernels(listed, 1, "binary32") if k.name == "sum of branches"]
+        assert launches == [3, 3, 3]  # one a timestep
 
     @pytest.mark.parametrize("name", list_networks())
     def test_our_networks_keep_their_sizes(self, name: str) -> None:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from tlm.kernel.payload import Command
 from tlm.schedule.placement import Placement
 from tlm.simulation import DramTransfer
+from workloads.network import Network
 
 READERS = {
     "inputs": "forward",
@@ -37,7 +38,8 @@ WRITERS = {
 class Attribution:
     """Finds engine and layer of transfers of one placement."""
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement, network: Network) -> None:
+        self._network = network
         self._starts, self._keys = zip(*sorted((start, key) for key, start in placement.addresses.items()), strict=True)
         self._last_layer = max(layer for _, layer in placement.addresses)
 
@@ -49,15 +51,16 @@ class Attribution:
     def of(self, transfer: DramTransfer) -> tuple[str, int]:
         """Return (engine, layer): the layer that the engine works on, which need not be that of the tensor.
 
-        Forward and weight update of layer n look spikes of layer n - 1 up; backward sums for layer n take weights and
-        gradients of layer n + 1.
+        Forward and weight update look spikes of a layer up for the layer that takes them; backward sums for it take
+        that layer's weights and gradients. Forward work of a projection is that of the layer that it joins. With
+        shortcuts spikes go to the first layer that takes them, gradients to the sums of the layer below.
         """
         stream, layer = self.tensor(transfer.address)
         if transfer.command is Command.WRITE:
             return "host" if (stream, layer) == ("gradients", self._last_layer) else WRITERS[stream], layer
         engine = READERS[transfer.channel]
         if engine == "backward":
-            return engine, layer - 1
+            return engine, self._network.layers[layer].source
         if engine in ("forward", "weight_update") and stream in ("inputs", "spikes"):
-            return engine, layer + 1
-        return engine, layer
+            layer = self._network.consumers(layer)[0]
+        return engine, self._network.joined(layer) if engine == "forward" else layer

@@ -26,7 +26,7 @@ _FED_BY = {"forward": ("neuron",), "backward": ("gradient",)}
 def measure(trace: Trace, config: Config, counts: StepCounts) -> Measurement:
     """Simulate the step of `trace` on `config`; raises what `tlm.simulation.simulate` raises."""
     result = simulate(trace, config, counts=counts)
-    traffic = _traffic(result)
+    traffic = _traffic(result, trace.network)
     placement = result.placement
     bin_ps, parts = occupancy(result, config)
     return {
@@ -57,9 +57,9 @@ def _engines(result: SimulationResult) -> list[dict[str, Any]]:
     return entries
 
 
-def _traffic(result: SimulationResult) -> list[dict[str, Any]]:
+def _traffic(result: SimulationResult, network: Network) -> list[dict[str, Any]]:
     """DRAM bytes by engine, layer and stream."""
-    attribution = Attribution(result.placement)
+    attribution = Attribution(result.placement, network)
     read: Counter[tuple[str, int, str]] = Counter()
     written: Counter[tuple[str, int, str]] = Counter()
     for transfer in result.transfers:
@@ -80,7 +80,7 @@ def _work(
     moved: Counter[tuple[str, int]] = Counter()
     for entry in traffic:
         moved[entry["engine"], entry["layer"]] += entry["read_bytes"] + entry["written_bytes"]
-    times = _times(result)
+    times = _times(result, network)
     operations_of = result.operations | _element_operations(network, batch, result.placement.recomputed)
     return [
         {
@@ -99,20 +99,20 @@ def _element_operations(network: Network, batch: int, recomputed: frozenset[int]
     """What the vector units do: a neuron or a gradient of one timestep, or a weight, is one operation."""
     found = {}
     for layer, shape in enumerate(network.layers):
-        if layer < len(network.layers) - 1:
+        if layer in network.hidden:
             found["gradient", layer] = activation_bits(network, layer, batch)
             found["neuron", layer] = found["gradient", layer] * (2 if layer in recomputed else 1)
         found["optimiser", layer] = shape.weights_count
     return found
 
 
-def _times(result: SimulationResult) -> defaultdict[tuple[str, int], list[tuple[int, int]]]:
+def _times(result: SimulationResult, network: Network) -> defaultdict[tuple[str, int], list[tuple[int, int]]]:
     """When each engine was at each layer; the optimiser from its first transfer of the layer to its last."""
     times: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
     for span in result.spans:
         for engine in (span.stream.engine, *_FED_BY.get(span.stream.engine, ())):
             times[engine, span.stream.layer].append((span.start_ps, span.end_ps))
-    attribution = Attribution(result.placement)
+    attribution = Attribution(result.placement, network)
     for transfer in result.transfers:
         engine, layer = attribution.of(transfer)
         if engine == "optimiser":

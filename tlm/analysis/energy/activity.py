@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from tlm.config import ADDERS, LUT, Config
 from tlm.schedule.backward_items import is_union
 from tlm.schedule.geometry import MicroBatch, forward_work, is_direct, micro_batches, update_work
@@ -63,7 +61,7 @@ def step_activity(trace: Trace, config: Config, result: SimulationResult, counts
     forward = []
     for layer, plan in _plans(trace, config, batches, update=False):
         forward += [plan] * (2 if layer in recomputed else 1)
-    hidden = range(len(trace.network.layers) - 1)
+    hidden = trace.network.hidden
     update = list(_plans(trace, config, batches, update=True))
     return Activity(
         forward=replace(
@@ -92,7 +90,7 @@ def _plans(
     engine = config.weight_update_engine if update else config.forward_engine
     make_work, make_zero = (update_work, update_zero_tiles) if update else (forward_work, forward_zero_tiles)
     for batch in batches:
-        for layer in range(len(trace.network.layers)):
+        for layer in range(len(trace.network.layers)) if update else trace.network.main:
             work = make_work(trace.network, layer, batch.count, config.contract)
             zero: ZeroTiles | None = None
             if config.lut.skip_zero_tiles:
@@ -149,9 +147,10 @@ def _neurons(trace: Trace, layers: Iterable[int]) -> int:
 def _backward_elements(trace: Trace, config: Config, batches: tuple[MicroBatch, ...], counts: StepCounts) -> int:
     total = 0
     for batch in batches:
-        for layer in range(len(trace.network.layers) - 1):
+        for layer in trace.network.hidden:
             for step in range(1 if is_union(trace, layer) else trace.timesteps):
                 items = counts.backward_items(layer, batch, step, config.backward_engine)
-                visited = (items.active > 0).sum(axis=-1)  # channel tiles with an item, by position
-                total += int(np.sum(items.gradients * visited))
+                tiles = items.active.shape[-1]
+                items_of = items.active.reshape(-1, tiles) > 0  # channel tiles with an item, by position
+                total += sum(int(items.elements(tile)[items_of[:, tile]].sum()) for tile in range(tiles))
     return total

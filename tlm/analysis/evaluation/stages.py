@@ -57,7 +57,7 @@ def describe_stage(stage: Stage, network: Network) -> StageTrace:
     figures = stage_figures(stage)
     with open_trace(stage.path) as trace:
         digest, dataset = trace.digest, trace.dataset
-    neurons = [layer.out_positions * layer.out_channels for layer in network.layers]
+    neurons = [0 if layer.joins else layer.out_positions * layer.out_channels for layer in network.layers]
     looked_up = [layer.conv_positions * layer.elements for layer in network.layers]
     return StageTrace(
         stage.percent,

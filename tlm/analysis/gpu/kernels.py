@@ -133,13 +133,14 @@ def _elements(
 
 def _pool_or_add(network: LayerNetwork, layer: LayerShape, batch: int, value_bytes: int) -> Iterator[Kernel]:
     """Yield a pooling (its input in, its output out; backward the other way) or the sum of two residual branches."""
-    samples = batch * network.timesteps
+    steps = 1 if network.fold_time else network.timesteps
+    samples = batch * network.timesteps // steps  # in one launch
     inside, outside = samples * layer.in_elements, samples * layer.out_elements
     moved = (inside + outside if layer.kind == POOL else 3 * outside) * value_bytes
     flop = inside if layer.kind == POOL else outside
     name = "pool" if layer.kind == POOL else "sum of branches"
     for phase, suffix in ((FORWARD, ""), (BACKWARD, " backward")):
-        yield Kernel(layer.name, "other layers", name + suffix, phase, VECTOR, layer.count, flop, moved)
+        yield Kernel(layer.name, "other layers", name + suffix, phase, VECTOR, steps * layer.count, flop, moved)
 
 
 def _loss(network: LayerNetwork, last: LayerShape, batch: int, value_bytes: int) -> Iterator[Kernel]:

@@ -73,7 +73,7 @@ class LayerShape:
 class LayerNetwork:
     """A list of layers, run for `timesteps` on inputs of `input_elements` values.
 
-    `fold_time`: convolutions and products take all timesteps in one launch; otherwise they are launched at each.
+    `fold_time`: all but the neurons and norms take all timesteps in one launch; otherwise they are launched at each.
     """
 
     name: str
@@ -108,6 +108,8 @@ def from_network(network: Network, neuron: str = PLAIN_NEURON) -> LayerNetwork:
         if layer.pool > 1:
             inside, outside = outside, (layer.out_channels, layer.out_height, layer.out_width)
             layers.append(LayerShape(f"{layer.name} pool", POOL, inside, outside))
+        if layer.identity is not None or network.projection(number) is not None:
+            layers.append(LayerShape(f"{layer.name} shortcut", ADD, outside, outside))
         if layer.spiking:
             layers.append(LayerShape(f"{layer.name} neuron", SPIKE, outside, outside))
     first = network.input

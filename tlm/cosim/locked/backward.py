@@ -66,9 +66,8 @@ class LockedBackwardUnit(Module):
         if self._left <= 0:
             return
         engine, layer = self._engine, stream.layer
-        gradients, masks = step_operands(engine.trace, layer, stream.micro_batch.samples, step)
-        weights = engine.trace.weights(layer + 1)
-        self._tasks = GroupTasks(engine.layer(layer + 1), gradients, masks, weights, engine.config, tile)
+        consumers, masks = step_operands(engine.trace, layer, stream.micro_batch.samples, step, weights=True)
+        self._tasks = GroupTasks(consumers, masks, engine.config, tile)
         self._part = f"{self.name} layer {layer} micro-batch {stream.micro_batch.index} step {step} block {tile}"
 
     def run(self, units: NDArray[np.int64], start_cycle: int) -> BlockInUnit | None:

@@ -120,7 +120,7 @@ class Backward(Engine):
 
     @classmethod
     def layers_of(cls, network: Network) -> list[int]:
-        return list(range(len(network.layers) - 1))
+        return list(network.hidden)
 
     @classmethod
     def geometry_of(cls, network: Network, batch: int, config: Config) -> BackwardUnitGeometry:
@@ -134,20 +134,20 @@ class Backward(Engine):
 
     def size(self, layer: int, micro_batch: int, block: int) -> StreamSize:
         """Size with every gradient and every output: an upper bound."""
-        engine, shape, upper = self.config.backward_engine, self.layer(layer), self.layer(layer + 1)
+        engine, shape = self.config.backward_engine, self.layer(layer)
         samples = self.batches[micro_batch].count
         items = samples * shape.out_positions
         channels = min(engine.channel_tile, shape.out_channels - block * engine.channel_tile)
         beats = -(-channels // engine.lanes)
-        taps = upper.kernel_height * upper.kernel_width
-        visits = samples * upper.conv_positions * upper.out_channels * taps
+        visits = items * channels * len(self.network.identities(layer))
+        for upper in (self.layer(number) for number in self.network.consumers(layer)):
+            visits += samples * upper.conv_positions * upper.weights_count // upper.in_channels
         return StreamSize(items, items * (channels + 2 * beats), visits * beats + items)
 
     def expect(self, key: StreamKey) -> Iterator[Expectation]:
         samples = self.samples(key.micro_batch)
-        gradients, masks = step_operands(self.trace, key.layer, samples, key.row)
-        upper, weights = self.layer(key.layer + 1), self.trace.weights(key.layer + 1)
-        tasks = backward_tasks(upper, gradients, masks, weights, self.config, key.block, largest_task=LONGEST_TASK)
+        consumers, masks = step_operands(self.trace, key.layer, samples, key.row, weights=True)
+        tasks = backward_tasks(consumers, masks, self.config, key.block, largest_task=LONGEST_TASK)
         for part, work in enumerate(tasks):
             made, in_trace = (NOTHING, NOTHING) if self.trace.skipped else self._gradients(key, work)
             yield Expectation(key, work.task, self._results(work), made, in_trace, part)

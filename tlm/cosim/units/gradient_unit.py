@@ -87,7 +87,7 @@ class Gradient(ElementEngine):
 
     @classmethod
     def layers_of(cls, network: Network) -> list[int]:
-        return [number for number, layer in enumerate(network.layers) if layer.spiking]
+        return list(network.hidden)
 
     @classmethod
     def latency_cycles(cls, config: Config) -> int:

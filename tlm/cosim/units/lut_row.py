@@ -122,6 +122,10 @@ class Forward(LutEngine):
 
     name = FORWARD
 
+    @classmethod
+    def layers_of(cls, network: Network) -> list[int]:
+        return list(network.main)
+
 
 class WeightUpdate(LutEngine):
     """Rows are output channels, positions are elements of the receptive field, tables hold sums of gradients."""
