@@ -70,7 +70,8 @@ def test_ones_counted_one_by_one(layer: int, update: bool) -> None:
     found = count_ones(trace, layer, batch, arithmetic, update)
     pack = update_indices if update else forward_indices
     planes = [
-        pack(trace.network.layers[layer], s, arithmetic.k, arithmetic.lanes) for s in layer_planes(trace, layer, batch)
+        pack(trace.network.layers[layer], spikes, arithmetic.k, arithmetic.lanes)
+        for spikes in layer_planes(trace, layer, batch.samples)
     ]
     lanes = [plane.reshape(len(plane), -1, arithmetic.lanes) for plane in planes]
     expected = np.concatenate([np.bitwise_count(plane).max(axis=2) for plane in lanes], axis=1)

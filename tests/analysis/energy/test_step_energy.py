@@ -171,7 +171,7 @@ def test_zero_skipping_adders_add_once_a_spike() -> None:
     total = 0
     for batch in micro_batches(trace.batch, 2):
         for layer, shape in enumerate(trace.network.layers):
-            planes = (forward_indices(shape, s, 3, 2) for s in layer_planes(trace, layer, batch))
+            planes = (forward_indices(shape, s, 3, 2) for s in layer_planes(trace, layer, batch.samples))
             total += shape.out_channels * sum(int(np.bitwise_count(plane).sum()) for plane in planes)
     assert energy.activity.forward.lane_additions == total
     assert config.contract.k == 3
