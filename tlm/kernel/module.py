@@ -21,7 +21,7 @@ class Parent(Protocol):
 
 def full_name(name: str, parent: Parent) -> str:
     """Return the hierarchical name; ElaborationError if `name` is empty or holds a dot or a space."""
-    if not name or any(character == "." or character.isspace() for character in name):
+    if "." in name or name.split() != [name]:
         raise ElaborationError("bad name", parent.name or "simulation", name, "not empty, no dots, no spaces")
     return f"{parent.name}.{name}" if parent.name else name
 

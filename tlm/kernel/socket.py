@@ -100,11 +100,20 @@ class InitiatorSocket(Component):
         payload.response = Response.INCOMPLETE
         start_ps = self.simulation.now_ps
         state = State.STARVED if payload.command is Command.READ else State.BLOCKED
-        with process.account.during(state, reason or self.name):
-            yield from link.blocking(payload)
+        account = process.account
+        before, because = account.state, account.reason
+        account.switch(state, reason or self._name)
+        try:
+            if link.target.b_transport is None:
+                yield from link.blocking(payload)
+            else:
+                yield from link.target.b_transport(payload)
+        finally:
+            account.switch(before, because)
         if payload.response is Response.INCOMPLETE:
             raise ProtocolError("target left the response incomplete", link.name, str(payload.command))
-        link.report(payload, start_ps, self.simulation.now_ps)
+        if self.observers:
+            link.report(payload, start_ps, self.simulation.now_ps)
 
     def nb_transport_fw(self, payload: Payload, phase: Phase, delay_ps: int = 0) -> Reply:
         """Send BEGIN_REQ or END_RESP to the target; the phase takes effect after `delay_ps`.

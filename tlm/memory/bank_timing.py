@@ -73,7 +73,8 @@ def pointer(context: Any, array: Any) -> Any:
 @helper
 def _not_before(s: Ints, low: int, high: int, tick: int) -> None:
     for i in range(low, high):
-        s[i] = max(s[i], tick)
+        later = tick - s[i]
+        s[i] += later & ~(later >> 63)  # the larger of both; `max` would compile to masked stores, five times slower
 
 
 @helper

@@ -138,9 +138,11 @@ class ChannelGroup:
         """Return the tick in which the next transaction is over if nothing more arrives; None if none is under way."""
         if not self.under_way:
             return None
-        self._run(self._states, _FOREVER, RUN_WHILE_WAITING)
         self._ahead = self._states
         finish, unknown = _next_finish(self._states, self._constants)
+        if finish >= unknown:
+            self._run(self._states, _FOREVER, RUN_WHILE_WAITING)
+            finish, unknown = _next_finish(self._states, self._constants)
         if finish >= unknown:
             self._ahead = self._states.copy()
             self._run(self._ahead, _FOREVER, RUN_TO_SERVED)
@@ -255,7 +257,8 @@ _take_in = _compiled(source_digest("bank_state", "mapping"))
 def _next_finish(states: Ints, constants: Ints) -> tuple[int, int]:
     """Return (tick, unknown): when the first transaction known is over, and from when on others may be.
 
-    A transaction is over when its last channel is; a channel that has bursts of it left is not before its next read.
+    A transaction is over when its last channel is. A channel that has bursts of it left is not before its next read; or,
+    where they wait outside its queues, before the next is accepted, which is enough for a write.
     """
     known, unknown = NEVER, NEVER
     for t in range(constants[TRANSACTIONS], states.shape[1], TRANSACTION_FIELDS):
@@ -266,7 +269,8 @@ def _next_finish(states: Ints, constants: Ints) -> tuple[int, int]:
                 found = True
                 if s[t + REMAINING] > 0:
                     complete = False
-                    over = max(over, s[NOW] + 1 + constants[READ_LATENCY])
+                    waits = s[WAITING_HEAD] < s[WAITING_TAIL]
+                    over = max(over, s[NOW] if waits else s[NOW] + 1 + constants[READ_LATENCY])
                 else:
                     over = max(over, s[t + DONE_TICK])
         if found and complete:

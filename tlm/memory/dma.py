@@ -12,7 +12,7 @@ from tlm.kernel.channel import TokenChannel
 from tlm.kernel.errors import CapacityError
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.payload import Command, Payload
-from tlm.kernel.process import Process, Steps
+from tlm.kernel.process import Process, Steps, Wait
 from tlm.kernel.socket import InitiatorSocket, TargetSocket
 from tlm.kernel.synchronize import Watermark
 from tlm.memory.buffer import BufferPorts
@@ -49,6 +49,16 @@ class BufferPath:
         return -(-length_bytes // self._width_bytes) * self._clock_period_ps
 
 
+class _Chunks:
+    """The transactions of one descriptor that are not over, and who waits for the last."""
+
+    __slots__ = ("done", "left")
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+        self.done: Wait | None = None
+
+
 class Dma(Module):
     """One DMA channel: at most `outstanding` transactions of at most `chunk_bytes` under way at once.
 
@@ -70,27 +80,27 @@ class Dma(Module):
         self.socket.bind(target)
         self.chunk_bytes = chunk_bytes
         self._path = path
-        self._queue: TokenChannel[tuple[Payload, Watermark]] = TokenChannel("queue", self, outstanding)
-        self._transfers = 0
+        self._queue: TokenChannel[tuple[Payload, _Chunks]] = TokenChannel("queue", self, outstanding)
         for worker in range(outstanding):
             self.process(self._work, f"worker{worker}", daemon=True)
 
     def transfer(self, command: Command, item: Descriptor) -> Steps:
         """Carry out one descriptor; return when its last byte has arrived."""
-        self._transfers += 1
-        done = Watermark(f"transfer{self._transfers}", self)
-        chunks = range(0, item.length_bytes, self.chunk_bytes)
+        offsets = range(0, item.length_bytes, self.chunk_bytes)
+        chunks = _Chunks(len(offsets))
         waiting = DRAM_READ if command is Command.READ else DRAM_WRITE
-        for offset in chunks:
+        for offset in offsets:
             length = min(self.chunk_bytes, item.length_bytes - offset)
             payload = Payload(command, item.address + offset, length, item.stream)
-            yield from self._queue.put((payload, done), waiting)
-        yield from done.wait_for(len(chunks), waiting)
+            yield from self._queue.put((payload, chunks), waiting)
+        if chunks.left:
+            chunks.done = Wait(self.env, item.stream, self._describe, chunks.left)
+            yield from chunks.done.pause(State.STARVED, waiting)
 
     def _work(self, process: Process) -> Steps:
         path = self._path
         while True:
-            payload, done = yield from self._queue.get()
+            payload, chunks = yield from self._queue.get()
             ports = None if path is None else path.ports_of(payload.stream)
             if path is None or ports is None:
                 yield from self.socket.b_transport(payload)
@@ -100,7 +110,12 @@ class Dma(Module):
                 reads = payload.command is Command.READ
                 yield from ports.finish(process, flow, State.BLOCKED if reads else State.STARVED)
             payload.require_ok()
-            done.advance(done.level + 1)
+            chunks.left -= 1
+            if not chunks.left and chunks.done is not None:
+                chunks.done.succeed()
+
+    def _describe(self, wait: Wait) -> str:
+        return f"the last of {wait.amount} transactions of {wait.operation} on {self.name}"
 
 
 class Prefetch(Module):
