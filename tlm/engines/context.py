@@ -121,6 +121,7 @@ class GradientSizes:
         self._progress = progress
         self._config = config
         self._sizes: dict[tuple[int, int], NDArray[np.int64]] = {}
+        self._samples: dict[tuple[int, int], int] = {}
 
     def bytes_by_sample(self, layer: int, batch: MicroBatch) -> NDArray[np.int64]:
         """Bytes [steps, samples] of one micro-batch's gradients."""
@@ -139,9 +140,12 @@ class GradientSizes:
     def samples_per_part(self, layer: int, batch: MicroBatch) -> int:
         """Samples of a step that are read back together; the last layer's one gradient comes whole."""
         layer = self._network.joined(layer)
-        if layer == len(self._network.layers) - 1:
-            return batch.count
-        return gradient_samples(self._network.layers[layer], batch.count, self._config)
+        key = (layer, batch.count)
+        if key not in self._samples:
+            is_last = layer == len(self._network.layers) - 1
+            shape = self._network.layers[layer]
+            self._samples[key] = batch.count if is_last else gradient_samples(shape, batch.count, self._config)
+        return self._samples[key]
 
     def parts(self, layer: int, batch: MicroBatch) -> int:
         """Parts of a step."""

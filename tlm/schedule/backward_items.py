@@ -77,9 +77,9 @@ def backward_items(consumers: Sequence[Consumer], masks: Flags, config: Backward
 
 def add_reach(upper: LayerShape, gradients: Floats, skip_zero: bool, reach: Counts) -> None:
     """Add to `reach` [B, H, W] the gradients [B, OH, OW, M] of `upper` that meet each position."""
-    visits = (gradients != 0).sum(axis=-1).astype(np.int64)
-    if not skip_zero:
-        visits[:] = upper.out_channels
+    visits = np.full(gradients.shape[:-1], upper.out_channels, np.int64)
+    if skip_zero:
+        _count_nonzero(gradients.reshape(-1, gradients.shape[-1]), visits.reshape(-1))
     kernel = (upper.kernel_height, upper.kernel_width, upper.stride, upper.padding, upper.pool)
     _sum_windows(visits, reach, kernel)
 
@@ -131,8 +131,30 @@ def block_positions(positions: int, channels: int, config: Config) -> int:
 
 def count_by_tile(active: NDArray[np.uint8], channel_tile: int) -> Counts:
     """Active outputs [..., tiles] of each channel tile of `active` [..., C]."""
-    starts = np.arange(0, active.shape[-1], channel_tile)
-    return np.add.reduceat(active.astype(np.int64), starts, axis=-1)
+    counts = np.zeros((*active.shape[:-1], -(-active.shape[-1] // channel_tile)), np.int64)
+    _count_active(active.reshape(-1, active.shape[-1]), channel_tile, counts.reshape(-1, counts.shape[-1]))
+    return counts
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_nonzero(gradients: Floats, counts: Counts) -> None:
+    """Count the values [rows, M] of each row that are neither +0 nor -0."""
+    for row in range(len(gradients)):
+        count = 0
+        for value in gradients[row]:
+            count += value != 0
+        counts[row] = count
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_active(active: Flags, channel_tile: int, counts: Counts) -> None:
+    """Count the flags [rows, C] of each row and channel tile."""
+    for row in range(len(active)):
+        for tile in range(counts.shape[1]):
+            count = np.int64(0)
+            for flag in active[row, tile * channel_tile : (tile + 1) * channel_tile]:
+                count += flag
+            counts[row, tile] = count
 
 
 @numba.njit(cache=True)

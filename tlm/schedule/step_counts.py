@@ -40,6 +40,7 @@ class StepCounts:
         """Return the non-zero gradients [steps, samples] of a layer with neurons; step 0 is the last timestep."""
         key = (layer, batch)
         if key not in self._nonzero:
-            gradients = self._trace.gradients(layer, batch.samples)[::-1]
-            self._nonzero[key] = np.count_nonzero(gradients.reshape(*gradients.shape[:2], -1), axis=2)
+            steps = reversed(range(self._trace.timesteps))
+            gradients = (self._trace.gradients(layer, batch.samples, slice(t, t + 1)) for t in steps)
+            self._nonzero[key] = np.stack([np.count_nonzero(g.reshape(batch.count, -1), axis=1) for g in gradients])
         return self._nonzero[key]
