@@ -257,8 +257,8 @@ _take_in = _compiled(source_digest("bank_state", "mapping"))
 def _next_finish(states: Ints, constants: Ints) -> tuple[int, int]:
     """Return (tick, unknown): when the first transaction known is over, and from when on others may be.
 
-    A transaction is over when its last channel is. A channel that has bursts of it left is not before its next read, or,
-    if some wait outside its queues, before the next one enters: that is enough for a write.
+    A transaction is over when its last channel is. A channel that has bursts of it left is not before its next read,
+    or, if some wait outside its queues, before the next one enters: that is enough for a write.
     """
     known, unknown = NEVER, NEVER
     for t in range(constants[TRANSACTIONS], states.shape[1], TRANSACTION_FIELDS):
