@@ -25,7 +25,8 @@ GOOD: dict[str, Any] = {
 
 
 def test_shipped_networks() -> None:
-    assert list_networks() == ["cifar-cnn", "cifar-vgg11", "digits-conv", "digits-mlp", "imagenet-alexnet"]
+    cifar = ["cifar-cnn", "cifar-resnet18", "cifar-resnet19", "cifar-vgg11"]
+    assert list_networks() == [*cifar, "digits-conv", "digits-mlp", "imagenet-alexnet", "imagenet-resnet34"]
     conv = load_network("digits-conv")
     shapes = [(layer.out_height, layer.out_width, layer.out_channels) for layer in conv.layers]
     assert shapes == [(8, 8, 32), (4, 4, 64), (1, 1, 128), (1, 1, 10)]
@@ -68,6 +69,26 @@ def test_shapes_of_the_large_networks() -> None:
     assert [layer.out_height for layer in alexnet.layers] == [112, 56, 28, 14, 14, 14, 7, 1, 1, 1]
     assert [layer.elements for layer in alexnet.layers[-3:]] == [12544, 4096, 4096]
     assert alexnet.classes == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "macs", "projections", "identities"),
+    [
+        # ResNet-19 of the TET paper: 12.6 M weights, 2.2 G multiply-accumulates a timestep; torchvision's ResNet-34 has
+        # 21.8 M and 3.66 G, its stem 112x112 in both.
+        ("cifar-resnet18", 11.29e6, 1.77e9, 3, 5),
+        ("cifar-resnet19", 12.62e6, 2.22e9, 3, 5),
+        ("imagenet-resnet34", 21.78e6, 3.69e9, 3, 13),
+    ],
+)
+def test_residual_networks(name: str, weights: float, macs: float, projections: int, identities: int) -> None:
+    network = load_network(name)
+    assert sum(layer.weights_count for layer in network.layers) == pytest.approx(weights, rel=1e-3)
+    assert sum(layer.macs_per_timestep() for layer in network.layers) == pytest.approx(macs, rel=3e-3)
+    assert sum(layer.joins is not None for layer in network.layers) == projections
+    assert sum(layer.identity is not None for layer in network.layers) == identities
+    blocks = projections + identities
+    assert len(network.hidden) == 2 * blocks + (2 if name.startswith("cifar") else 1)
 
 
 @given(
@@ -193,7 +214,7 @@ def test_words_for_mistakes(keys: tuple[Any, ...], value: object, text: str) -> 
 def test_words_for_files(tmp_path: Path) -> None:
     with pytest.raises(
         InputError,
-        match=r"^network: unknown network, got 'lenet', allowed: cifar-cnn, cifar-vgg11, digits-conv, digits-mlp",
+        match=r"^network: unknown network, got 'lenet', allowed: cifar-cnn, cifar-resnet18, cifar-resnet19, cifar-vgg11, digits-conv, digits-mlp",
     ):
         load_network("lenet")
     with pytest.raises(
