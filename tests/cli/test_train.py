@@ -193,7 +193,7 @@ def test_words_for_wrong_options(
     [
         (
             "digits-convolution",
-            "network: unknown network, got 'digits-convolution', allowed: cifar-cnn, cifar-resnet18, cifar-resnet19, cifar-vgg11, digits-conv,",
+            "network: unknown network, got 'digits-convolution', allowed: cifar-cnn, cifar-resnet18, cifar-resnet19,",
         ),
         ("none.yaml", "network: cannot read the network file"),
     ],
