@@ -189,7 +189,9 @@ def test_refused_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: st
 
 
 def test_unknown_preset_and_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^config: unknown preset, got 'h2lern', allowed: edge, h2learn, tiny or a \.yaml file$"):
+    with pytest.raises(
+        InputError, match=r"^config: unknown preset, got 'h2lern', allowed: edge, h2learn, tiny or a \.yaml file$"
+    ):
         load_config("h2lern")
     with pytest.raises(
         InputError, match=r"^config: cannot read the configuration \(.*No such file.*\), got '.*no\.yaml'$"
