@@ -64,6 +64,18 @@ def test_a_whole_step_of_a_pooled_network(tmp_path: Path, config: Config) -> Non
     assert all(part.tiles and part.results and part.wrong_results == 0 for part in result.parts)
 
 
+def test_weights_that_come_in_parts(trace_path: Path) -> None:
+    """The linear layer on 3 x 2 positions: the groups of the unit come part by part, and all is equal."""
+    whole, parts = (
+        lockstep(trace_path, config_for_trace(ARITHMETIC, overrides=(*OVERRIDES, f"buffers.weights_bytes={size}")), 200)
+        for size in (318, 230)
+    )
+    assert whole.passed
+    assert parts.passed
+    assert parts.differing == []
+    assert parts.time_ps > whole.time_ps
+
+
 @pytest.mark.parametrize("window_tiles", [1, 100])
 def test_stalls_and_times_between_the_edges(trace_path: Path, window_tiles: int) -> None:
     starving = config_for_trace(ARITHMETIC, overrides=OVERRIDES + STARVING)

@@ -43,6 +43,7 @@ RESIDUAL = [
 LAYERS: dict[str, list[dict[str, Any]]] = {
     "conv": [*CONVS, {"linear": 6}, {"linear": 3}],
     "linear": [{"linear": 7}, {"linear": 3}],
+    "wide": [{"conv": {"channels": 3, "kernel": [1, 1]}}, {"linear": 16}, {"linear": 3}],
     "pool": POOLED,
     "deep": [*DEEP, {"linear": 3}],
     "residual": RESIDUAL,

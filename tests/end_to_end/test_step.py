@@ -24,6 +24,7 @@ from tests.end_to_end.steps import (
     tiny_config,
 )
 from tlm.config import load_config
+from tlm.schedule.placement import position_parts
 from tlm.schedule.step_counts import StepCounts
 from tlm.schedule.traffic import count_traffic
 from tlm.simulation import SimulationResult, simulate
@@ -79,6 +80,28 @@ def test_every_combination_of_buffers_that_are_too_small(names: tuple[str, ...])
         assert (tensors & result.placement.resident) == (set() if name in names else tensors)
     assert_accounts_add_up(result)
     assert_bytes(LONG, result, *overrides)
+
+
+@pytest.mark.parametrize("names", [(), ("potentials", "gradients")], ids=["large", "small"])
+@pytest.mark.parametrize(("weights_bytes", "parts"), [(416, 12), (600, 6), (800, 3), (1400, 1)])
+def test_weights_of_a_wide_layer_come_in_parts_of_its_positions(
+    names: tuple[str, ...], weights_bytes: int, parts: int
+) -> None:
+    """A linear layer on 12 positions of 16 weights a channel: as many positions as fit, work and bytes the same."""
+    step = ("spikes", "wide", 9)
+    overrides = (*small_buffers(step, *names), f"buffers.weights_bytes={weights_bytes}")
+    result, whole = run(step, *overrides), run(step, *small_buffers(step, *names))
+    assert len(position_parts(make_network(*step), 0, tiny_config(*overrides), result.placement)) == parts
+    assert_accounts_add_up(result)
+    assert_bytes(step, result, *overrides)
+    assert result.work == whole.work
+    for tensor in ("potentials", "masks", "spikes"):
+        assert result.dram_read_bytes.get(tensor) == whole.dram_read_bytes.get(tensor)
+
+
+def test_weights_of_one_position_are_the_least() -> None:
+    with pytest.raises(InputError, match=r"buffers.weights_bytes: .* got 415, allowed: at least 416$"):
+        run(("spikes", "wide", 9), "buffers.weights_bytes=415")
 
 
 @pytest.mark.parametrize("pipeline", ["none", "layer"])

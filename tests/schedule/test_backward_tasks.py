@@ -104,6 +104,28 @@ def test_every_group_runs_once_on_its_unit(seed: int, flight: int, output_bytes:
     assert all(t.task.counts.sum() - t.task.counts[-flight:].sum() < 20 for t in tasks)
 
 
+def test_groups_of_parts_of_the_positions() -> None:
+    """Part by part, sample by sample, block by block: no group reaches across, every item comes once."""
+    gradients, masks, _ = operands(LAYER, 4)
+    engine = config().backward_engine
+    items = backward_items([Consumer(LAYER, gradients)], masks, engine)
+    queue = queue_groups(items, 0, 3, 2, ((0, 5), (5, 10), (10, 12)))
+    active = set(np.flatnonzero(items.active[..., 0].ravel()).tolist())
+    blocks = [
+        [p for p in range(12 * sample + first, 12 * sample + min(first + 3, end)) if p in active]
+        for begin, end in ((0, 5), (5, 10), (10, 12))
+        for sample in range(2)
+        for first in range(begin, end, 3)
+    ]
+    assert queue.positions.tolist() == [p for block in blocks for p in block]
+    assert queue.block_items.tolist() == [len(block) for block in blocks]
+    assert queue.group_items.tolist() == [min(2, len(block) - i) for block in blocks for i in range(0, len(block), 2)]
+    assert queue.active.tolist() == items.active[..., 0].ravel()[queue.positions].tolist()
+    plain, whole = queue_groups(items, 0, 3, 2), queue_groups(items, 0, 3, 2, ((0, 12),))
+    for name in vars(plain):
+        assert getattr(plain, name).tolist() == getattr(whole, name).tolist()
+
+
 def test_a_step_without_a_mask_bit_has_no_tasks() -> None:
     gradients, masks, weights = operands(LAYER, 3)
     assert not list(backward_tasks([Consumer(LAYER, gradients, weights)], np.zeros_like(masks), config(), 0))

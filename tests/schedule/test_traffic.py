@@ -21,6 +21,7 @@ STEPS = [
     ("signed", "linear", 5),
     ("direct", "pool", 6),
     ("spikes", "pool", 6),
+    ("spikes", "wide", 6),
     ("spikes", "residual", 4),
 ]
 BUFFERS = {"spikes": 400, "weights": 800, "potentials": 6000, "gradients": 8000, "partial_sums": 1700}

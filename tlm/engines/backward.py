@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from tlm.engines.backward_law import BackwardUnits
 from tlm.engines.context import TILE_DEPENDENCY, Context
@@ -26,10 +27,14 @@ _ANY_NUMBER = 1 << 30  # blocks under way and made: bounded by the room for sums
 
 @dataclass(frozen=True)
 class SumBlock:
-    """Sums of `positions` positions of a sample for a channel tile of `channels`; step 0 is the last timestep."""
+    """Sums of `positions` positions of a sample for a channel tile of `channels`; step 0 is the last timestep.
+
+    They belong to the part `part` of the sample's positions.
+    """
 
     step: int
     tile: int
+    part: int
     sample: int
     positions: int
     channels: int
@@ -43,6 +48,8 @@ class SumBlock:
 class BackwardEngine(Module):
     """Walks steps (timesteps, descending), channel tiles and samples; sums leave through `results`.
 
+    Where the weights of a channel tile are too many to be there together, it walks them part by part, and the samples
+    once for each.
     The sums below the last layer are the same at every timestep, so they are made once, for the union of the masks.
     """
 
@@ -58,8 +65,8 @@ class BackwardEngine(Module):
         self.results: TokenChannel[SumBlock] = TokenChannel("sums", self, _ANY_NUMBER)
         self._under_way: TokenChannel[SumBlock] = TokenChannel("under_way", self, _ANY_NUMBER)
         self._unit = None if context.hardware is None else context.hardware.backward_unit(self, context.clock)
-        self._weight_groups: dict[tuple[Stream, int, int], tuple[int, int]] = {}
-        self._gradient_groups: dict[tuple[Stream, int, int, int], tuple[int, int]] = {}
+        self._weight_groups: dict[tuple[Stream, int, int, int], tuple[int, int]] = {}
+        self._gradient_groups: dict[tuple[Stream, int, int, int, int], tuple[int, int]] = {}
         self._moving: deque[SumBlock] = deque()
         self._weights = self._prefetch_weights()
         self._gradients = self._prefetch_gradients()
@@ -93,25 +100,27 @@ class BackwardEngine(Module):
                 items = self._items(stream, step)
                 self.macs[stream.layer] += items.macs
                 for tile, channels in self.tiles(stream.layer):
-                    yield from self._wait_for_weights(stream, step, tile)
-                    completed_ps = yield from self._tile(process, stream, step, items, tile, channels)
+                    if self._unit is not None:
+                        self._unit.begin(stream, step, tile, self._context.position_parts(stream.layer))
+                    for part in range(len(self._context.position_parts(stream.layer))):
+                        yield from self._wait_for_weights(stream, step, tile, part)
+                        completed_ps = yield from self._part(process, stream, step, items, tile, part, channels)
             yield from process.work(max(0, completed_ps - self.simulation.now_ps))
 
-    def _tile(
-        self, process: Process, stream: Stream, step: int, items: BackwardItems, tile: int, channels: int
+    def _part(
+        self, process: Process, stream: Stream, step: int, items: BackwardItems, tile: int, part: int, channels: int
     ) -> Steps:
-        """Feed the units with one channel tile, block by block; return when the last sum will be there."""
+        """Feed the units with a part of a channel tile, block by block; return when the last sum will be there."""
         context = self._context
+        part_first, part_end = context.position_parts(stream.layer)[part]
         positions = context.network.layers[stream.layer].out_positions
         width = context.arithmetic.sum.width_bytes
         size = block_positions(positions, channels, context.config)
         completed_ps = self.simulation.now_ps
-        if self._unit is not None:
-            self._unit.begin(stream, step, tile)
         for sample in range(stream.micro_batch.count):
-            yield from self._wait_for_part(stream, step, tile, sample)
-            for first in range(0, positions, size):
-                count = min(size, positions - first)
+            yield from self._wait_for_samples(stream, step, tile, part, sample)
+            for first in range(part_first, part_end, size):
+                count = min(size, part_end - first)
                 start = sample * positions + first
                 yield from self.room.put(None, count * channels * width, SUMS_ROOM)
                 yield from self._let_ports_catch_up(process)
@@ -124,7 +133,7 @@ class BackwardEngine(Module):
                 unit_elements = items.unit_elements(tile, start, start + count)
                 elements = (int(gradients.sum()), unit_elements)
                 traffic = self._traffic(elements, count, channels, block_ps - self.simulation.now_ps)
-                block = SumBlock(step, tile, sample, count, channels, block_ps, traffic, hardware)
+                block = SumBlock(step, tile, part, sample, count, channels, block_ps, traffic, hardware)
                 self._moving.append(block)
                 yield from self.results.put(block)
                 yield from self._under_way.put(block)
@@ -172,17 +181,17 @@ class BackwardEngine(Module):
                 made = context.progress.of("gradients", above, stream.micro_batch.index)
                 yield from made.wait_for((step + 1) * stream.micro_batch.count, TILE_DEPENDENCY)
 
-    def _wait_for_weights(self, stream: Stream, step: int, tile: int) -> Steps:
-        """Wait for the channel tile's weights from DRAM, and free those of the tile before."""
-        group = self._weight_groups.get((stream, step, tile))
+    def _wait_for_weights(self, stream: Stream, step: int, tile: int, part: int) -> Steps:
+        """Wait for the weights of a part of a channel tile from DRAM, and free those before."""
+        group = self._weight_groups.get((stream, step, tile, part))
         if group is not None:
             self._weights.release(0, group[0])
             yield from self._weights.loaded.wait_for(group[1], DRAM_READ)
 
-    def _wait_for_part(self, stream: Stream, step: int, tile: int, sample: int) -> Steps:
-        """Wait for the part of the spilled gradients that holds a sample, and free the part before."""
-        part = sample // self._samples_per_part(stream)
-        group = self._gradient_groups.get((stream, step, tile, part))
+    def _wait_for_samples(self, stream: Stream, step: int, tile: int, part: int, sample: int) -> Steps:
+        """Wait for the samples of the spilled gradients with which `sample` comes, and free those before."""
+        samples = sample // self._samples_per_part(stream)
+        group = self._gradient_groups.get((stream, step, tile, part, samples))
         if group is not None:
             self._gradients.release(0, group[0])
             yield from self._gradients.loaded.wait_for(group[1], DRAM_READ)
@@ -193,28 +202,31 @@ class BackwardEngine(Module):
         return consumer_samples(context.network, stream.layer, stream.micro_batch.count, context.config)
 
     def _prefetch_weights(self) -> Prefetch:
-        """Weights that do not stay on the chip are read once a step, channel tile by channel tile."""
+        """Weights that do not stay on the chip are read once a step, channel tile by channel tile, part by part."""
         context, layers = self._context, self._context.network.layers
         width = context.arithmetic.value.width_bytes
         items: list[Descriptor] = []
         for stream in self.streams:
             consumers = context.network.consumers(stream.layer)
             spilled = [upper for upper in consumers if not context.placement.is_resident("weights", upper)]
+            parts, positions = context.position_parts(stream.layer), layers[stream.layer].out_positions
             for step in range(self.steps(stream) if spilled else 0):
                 first = 0
                 for tile, channels in self.tiles(stream.layer):
-                    before = len(items)
-                    for upper in spilled:
-                        per_channel = layers[upper].weights_count // layers[upper].in_channels * width
-                        address = context.address("weights", upper) + first * per_channel
-                        items.append(Descriptor("weights", address, channels * per_channel))
-                    self._weight_groups[stream, step, tile] = (before, len(items))
+                    for part, (part_first, part_end) in enumerate(parts):
+                        before = len(items)
+                        for upper in spilled:
+                            per_channel = layers[upper].weights_count // layers[upper].in_channels * width
+                            whole, begin = channels * per_channel, first * per_channel
+                            address = context.address("weights", upper) + begin + whole * part_first // positions
+                            items.append(Descriptor("weights", address, whole * (part_end - part_first) // positions))
+                        self._weight_groups[stream, step, tile, part] = (before, len(items))
                     first += channels
         window = context.window_bytes("backward_weights")
         return Prefetch("weights", self, context.dma["backward_weights"], items, window)
 
     def _prefetch_gradients(self) -> Prefetch:
-        """Gradients that do not stay on the chip are read once for every channel tile of every step."""
+        """Gradients that do not stay on the chip are read once for every part of every channel tile of every step."""
         context = self._context
         items: list[Descriptor] = []
         for stream in self.streams:
@@ -223,11 +235,11 @@ class BackwardEngine(Module):
             if not spilled:
                 continue
             samples = self._samples_per_part(stream)
-            for step in range(self.steps(stream)):
-                for tile, _ in self.tiles(stream.layer):
-                    for part in range(-(-batch.count // samples)):
-                        before = len(items)
-                        items += [context.gradients.descriptor(above, batch, step, part, samples) for above in spilled]
-                        self._gradient_groups[stream, step, tile, part] = (before, len(items))
+            parts = range(len(context.position_parts(stream.layer)))
+            for step, (tile, _), part in product(range(self.steps(stream)), self.tiles(stream.layer), parts):
+                for number in range(-(-batch.count // samples)):
+                    before = len(items)
+                    items += [context.gradients.descriptor(above, batch, step, number, samples) for above in spilled]
+                    self._gradient_groups[stream, step, tile, part, number] = (before, len(items))
         window = context.window_bytes("backward_gradients")
         return Prefetch("gradients", self, context.dma["backward_gradients"], items, window)

@@ -20,7 +20,7 @@ from tlm.memory.buffer import BufferPorts
 from tlm.memory.dma import Descriptor, Dma, PostedWrites
 from tlm.memory.dram import Dram
 from tlm.schedule.geometry import MicroBatch
-from tlm.schedule.placement import Placement, activation_bits, input_bytes
+from tlm.schedule.placement import Placement, activation_bits, input_bytes, position_parts
 from tlm.schedule.staging import gradient_samples
 from tlm.schedule.step_counts import StepCounts
 from workloads.network import Network
@@ -247,6 +247,10 @@ class Context:
             first, end = -(-first // 8), -(-end // 8)
         made = self.progress.of("spikes", layer, batch.index)
         return Descriptor(tensor, self.address(tensor, layer, batch) + first, end - first, made, planes)
+
+    def position_parts(self, layer: int) -> tuple[tuple[int, int], ...]:
+        """(first, end) of the positions of a layer whose backward sums are made one part after the other."""
+        return position_parts(self.network, layer, self.config, self.placement)
 
     def state_bytes(self, stream: Stream) -> int:
         """Bytes of the potentials and masks of a stream's layer."""

@@ -58,7 +58,7 @@ class GradientUnit(Module):
         left = self._elements_per_step(stream)
         while left:
             block = yield from self._next_block(process)
-            yield from self._state.wait(stream, step, block.tile, block.sample)
+            yield from self._state.wait(stream, step, block.tile, block.part, block.sample)
             elements = block.positions * block.channels
             yield from self._elements(process, stream, step, elements, elements)
             yield from self._free_room()
@@ -80,7 +80,7 @@ class GradientUnit(Module):
         positions = self._context.network.layers[stream.layer].out_positions
         for tile, channels in self._engine.tiles(stream.layer):
             for first, samples in self._state.parts(stream):
-                yield from self._state.wait(stream, step, tile, first)
+                yield from self._state.wait(stream, step, tile, 0, first)
                 yield from self._elements(process, stream, step, samples * positions * channels, 0)
 
     def _next_block(self, process: Process) -> Steps:

@@ -9,6 +9,7 @@ from tlm.engines.streams import Stream
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Steps
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
+from tlm.schedule.backward_items import is_union
 from tlm.schedule.staging import state_samples
 
 _WINDOWS = {"potentials": ("potentials", "masks"), "spikes": ("spikes",)}
@@ -16,35 +17,49 @@ _WINDOWS = {"potentials": ("potentials", "masks"), "spikes": ("spikes",)}
 
 
 class GradientState(Module):
-    """Reads by timestep (the last one first), channel tile and part of the samples, in the order of the sums."""
+    """Reads by timestep (the last one first), channel tile, part of the positions and part of the samples.
+
+    That is the order of the sums, or that in which the unit takes sums that serve every timestep.
+    """
 
     def __init__(self, name: str, parent: Parent, context: Context, streams: Sequence[Stream]) -> None:
         super().__init__(name, parent)
         self._context = context
-        self._groups: dict[tuple[str, Stream, int, int, int], tuple[int, int]] = {}
+        self._groups: dict[tuple[str, Stream, int, int, int, int], tuple[int, int]] = {}
         self._reads = {buffer: self._prefetch(buffer, tensors, streams) for buffer, tensors in _WINDOWS.items()}
 
     def spilled(self, stream: Stream) -> bool:
         """Whether anything of the stream's layer must be read back."""
-        return any((buffer, stream, 0, 0, 0) in self._groups for buffer in _WINDOWS)
+        return any((buffer, stream, 0, 0, 0, 0) in self._groups for buffer in _WINDOWS)
 
     def parts(self, stream: Stream) -> Iterator[tuple[int, int]]:
-        """(first sample, samples) of the parts of a timestep and channel tile."""
-        context, count = self._context, stream.micro_batch.count
-        size = state_samples(context.network.layers[stream.layer], count, context.config)
+        """(first sample, samples) of the parts of a timestep, channel tile and part of the positions."""
+        count, size = stream.micro_batch.count, self._samples(stream)
         for first in range(0, count, size):
             yield first, min(size, count - first)
 
-    def wait(self, stream: Stream, step: int, tile: int, sample: int) -> Steps:
-        """Wait for the part that holds a sample, and free the parts before it."""
-        context = self._context
-        layer = context.network.layers[stream.layer]
-        part = sample // state_samples(layer, stream.micro_batch.count, context.config)
+    def wait(self, stream: Stream, step: int, tile: int, part: int, sample: int) -> Steps:
+        """Wait for what holds a sample of a part of the positions, and free what comes before."""
+        samples = sample // self._samples(stream)
         for buffer, reads in self._reads.items():
-            group = self._groups.get((buffer, stream, step, tile, part))
+            group = self._groups.get((buffer, stream, step, tile, part, samples))
             if group is not None:
                 reads.release(0, group[0])
                 yield from reads.loaded.wait_for(group[1], DRAM_READ)
+
+    def _position_parts(self, stream: Stream) -> tuple[tuple[int, int], ...]:
+        """Parts of the positions whose sums come one after the other; sums that serve every timestep are all there."""
+        context = self._context
+        if is_union(context.trace, stream.layer):
+            return ((0, context.network.layers[stream.layer].out_positions),)
+        return context.position_parts(stream.layer)
+
+    def _samples(self, stream: Stream) -> int:
+        """Samples read together: those of a part of the positions do not lie one after the other."""
+        if len(self._position_parts(stream)) > 1:
+            return 1
+        context = self._context
+        return state_samples(context.network.layers[stream.layer], stream.micro_batch.count, context.config)
 
     def _prefetch(self, buffer: str, tensors: Sequence[str], streams: Sequence[Stream]) -> Prefetch:
         context = self._context
@@ -66,12 +81,13 @@ class GradientState(Module):
             for tile, channel in enumerate(range(0, layer.out_channels, size)):
                 channels = min(size, layer.out_channels - channel)
                 tile_first = (t * layer.out_channels + channel) * batch.count * layer.out_positions
-                for part, (first, count) in enumerate(self.parts(stream)):
-                    neurons = layer.out_positions * channels
-                    begin = tile_first + first * neurons
-                    before = len(items)
-                    for tensor in spilled:
+                neurons = layer.out_positions * channels
+                for part, (part_first, part_end) in enumerate(self._position_parts(stream)):
+                    for samples, (first, count) in enumerate(self.parts(stream)):
+                        begin = tile_first + first * neurons + part_first * channels
+                        end = tile_first + (first + count - 1) * neurons + part_end * channels
+                        before = len(items)
                         planes = t * batch.count + first + count
-                        where = (begin, begin + count * neurons)
-                        items.append(context.state_read(tensor, stream.layer, batch, where, planes))
-                    self._groups[buffer, stream, step, tile, part] = (before, len(items))
+                        for tensor in spilled:
+                            items.append(context.state_read(tensor, stream.layer, batch, (begin, end), planes))
+                        self._groups[buffer, stream, step, tile, part, samples] = (before, len(items))

@@ -53,8 +53,8 @@ class SumsOnTheirWay(Protocol):
 class BackwardHardware(Protocol):
     """The first unit of the backward engine."""
 
-    def begin(self, stream: Stream, step: int, tile: int) -> None:
-        """The blocks that follow are of this step and channel tile, in the order of the queue."""
+    def begin(self, stream: Stream, step: int, tile: int, parts: Sequence[tuple[int, int]]) -> None:
+        """The blocks that follow are of this step and channel tile, part by part, in the order of the queue."""
 
     def run(self, units: NDArray[np.int64], start_cycle: int) -> SumsOnTheirWay | None:
         """Offer the first unit's groups of the next block; `units` [groups] tells which unit the law gives each to.

@@ -70,15 +70,25 @@ def backward_tasks(
 
 
 class GroupTasks:
-    """The groups of one step and channel tile, to be taken one by one; arguments as `backward_tasks`."""
+    """The groups of one step and channel tile, to be taken one by one; arguments as `backward_tasks`.
 
-    def __init__(self, consumers: Sequence[Consumer], masks: Flags, config: Config, tile: int) -> None:
+    parts: (first, end) of the positions of a sample that are worked on one part after the other.
+    """
+
+    def __init__(
+        self,
+        consumers: Sequence[Consumer],
+        masks: Flags,
+        config: Config,
+        tile: int,
+        parts: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         engine = config.backward_engine
         wanted = masks if engine.skip_inactive_outputs else np.ones_like(masks)
         channels = slice(tile * engine.channel_tile, (tile + 1) * engine.channel_tile)
         size = block_positions(masks.shape[1] * masks.shape[2], wanted[..., channels].shape[-1], config)
         items = backward_items(consumers, masks, engine)
-        self.queue = queue_groups(items, tile, size, engine.items_in_flight)
+        self.queue = queue_groups(items, tile, size, engine.items_in_flight, parts)
         self._ends = np.cumsum(self.queue.group_items)
         self._packer = _Packer(consumers, wanted[..., channels], channels, config)
 
@@ -105,15 +115,26 @@ class GroupQueue:
     """[blocks]: consecutive items that make a block of positions; groups do not reach across."""
 
 
-def queue_groups(items: BackwardItems, tile: int, block_size: int, items_in_flight: int) -> GroupQueue:
-    """Return the groups of one channel tile: sample by sample in blocks of `block_size` positions."""
+def queue_groups(
+    items: BackwardItems,
+    tile: int,
+    block_size: int,
+    items_in_flight: int,
+    parts: Sequence[tuple[int, int]] | None = None,
+) -> GroupQueue:
+    """Return the groups of one channel tile: part by part, sample by sample in blocks of `block_size` positions."""
     samples, height, width = items.gradients.shape
     plane = height * width
     active = items.active.reshape(-1, items.active.shape[-1])[:, tile]
     positions = np.flatnonzero(active)
-    blocks_per_plane = -(-plane // block_size)
-    block = positions // plane * blocks_per_plane + positions % plane // block_size
-    block_items = np.bincount(block, minlength=samples * blocks_per_plane)
+    begins, ends = np.array(parts or ((0, plane),)).T
+    blocks = -(-(ends - begins) // block_size)  # of a sample, in each part
+    sample, place = np.divmod(positions, plane)
+    part = np.searchsorted(ends, place, side="right")
+    before = samples * (np.cumsum(blocks) - blocks)
+    block = before[part] + sample * blocks[part] + (place - begins[part]) // block_size
+    positions = positions[np.argsort(block, kind="stable")]
+    block_items = np.bincount(block, minlength=samples * int(blocks.sum()))
     sizes = [np.full(-(-count // items_in_flight), items_in_flight, np.int64) for count in block_items]
     for count, size in zip(block_items, sizes, strict=True):
         if count % items_in_flight:

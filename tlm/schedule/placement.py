@@ -13,7 +13,7 @@ from rtl_models.errors import InputError
 from tlm.config import Config
 from tlm.schedule.geometry import is_direct, micro_batches
 from tlm.schedule.recomputation import RECOMPUTED_WINDOW, plan_recomputation
-from tlm.schedule.staging import Window, largest_forward_job, staging_windows
+from tlm.schedule.staging import Window, largest_forward_job, positions_together, staging_windows
 from workloads.network import INPUT, Network
 
 DRAM_PAGE_BYTES = 4096  # tensors start at multiples of this, so that no two share a DRAM row segment
@@ -75,6 +75,18 @@ class Placement:
     def is_resident(self, stream: str, layer: int) -> bool:
         """Whether the tensor stays on the chip between its producer and its consumers."""
         return (stream, layer) in self.resident
+
+
+def position_parts(network: Network, number: int, config: Config, placement: Placement) -> tuple[tuple[int, int], ...]:
+    """Return (first, end) of the positions of a layer whose backward sums are made one part after the other.
+
+    More than one part only where the weights that they take pass through the buffer, and too many to come together.
+    """
+    positions = network.layers[number].out_positions
+    if all(placement.is_resident("weights", upper) for upper in network.consumers(number)):
+        return ((0, positions),)
+    together = positions_together(network, number, config)
+    return tuple((first, min(first + together, positions)) for first in range(0, positions, together))
 
 
 def activation_bits(network: Network, layer: int, samples: int) -> int:

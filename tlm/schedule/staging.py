@@ -69,6 +69,21 @@ def consumer_samples(network: Network, number: int, samples: int, config: Config
     return min(sizes)
 
 
+def positions_together(network: Network, number: int, config: Config) -> int:
+    """Positions of a layer whose backward sums are made with weights that are on the chip together, where these pass.
+
+    All of them; but below a fully connected layer every position has weights of its own, and there as many as two parts
+    of them have room for beside the row blocks of the forward engine.
+    """
+    layer, consumers = network.layers[number], network.consumers(number)
+    if len(consumers) != 1 or not network.layers[consumers[0]].fully_connected:
+        return layer.out_positions
+    room = config.buffers.weights_bytes - _row_blocks_bytes(network, config)
+    channels = min(config.backward_engine.channel_tile, layer.out_channels)
+    position_bytes = channels * network.layers[consumers[0]].out_channels * config.contract.value.width_bytes
+    return max(1, min(layer.out_positions, room // IN_USE_AND_NEXT // position_bytes))
+
+
 def optimiser_piece(config: Config) -> int:
     """Weights that the optimiser works on at once: a DMA chunk of their state."""
     return max(1, config.dma.chunk_bytes // STATE_BYTES)
@@ -103,20 +118,26 @@ def staging_windows(network: Network, sizes: tuple[int, ...], config: Config) ->
 
 
 def _weight_windows(network: Network, config: Config) -> Iterator[Window]:
-    width = config.contract.value.width_bytes
-    rows, tile = config.forward_engine.rows, config.backward_engine.channel_tile
+    width, tile = config.contract.value.width_bytes, config.backward_engine.channel_tile
     layers = network.layers
+    channel_tile = max(
+        min(tile, layers[number].out_channels)
+        * sum(layers[upper].weights_count // layers[upper].in_channels for upper in network.consumers(number))
+        * positions_together(network, number, config)
+        // layers[number].out_positions
+        for number in network.hidden
+    )
+    yield Window("forward_weights", "weights", _row_blocks_bytes(network, config))
+    yield Window("backward_weights", "weights", IN_USE_AND_NEXT * channel_tile * width)
+
+
+def _row_blocks_bytes(network: Network, config: Config) -> int:
+    rows, layers = config.forward_engine.rows, network.layers
     row_block = max(
         sum(min(rows, layers[part].out_channels) * layers[part].elements for part in network.parts(number))
         for number in network.main
     )
-    channel_tile = max(
-        min(tile, layers[number].out_channels)
-        * sum(layers[upper].weights_count // layers[upper].in_channels for upper in network.consumers(number))
-        for number in network.hidden
-    )
-    yield Window("forward_weights", "weights", IN_USE_AND_NEXT * row_block * width)
-    yield Window("backward_weights", "weights", IN_USE_AND_NEXT * channel_tile * width)
+    return IN_USE_AND_NEXT * row_block * config.contract.value.width_bytes
 
 
 def _spike_windows(network: Network, sizes: tuple[int, ...], config: Config) -> Iterator[Window]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tlm.config import Config
 from tlm.schedule.geometry import MicroBatch, is_direct, micro_batches, update_work
 from tlm.schedule.lut_jobs import plan_jobs
-from tlm.schedule.placement import Key, Placement, activation_bits, input_bytes
+from tlm.schedule.placement import Key, Placement, activation_bits, input_bytes, position_parts
 from tlm.schedule.staging import STATE_BYTES
 from tlm.schedule.step_counts import StepCounts
 from workloads.network import INPUT, Network
@@ -50,6 +50,7 @@ class _Count:
         self.network, self.config, self.counts = network, config, counts
         self.layers, self.last = network.layers, len(network.layers) - 1
         self.batches = micro_batches(batch, config.arithmetic.micro_batch)
+        self.placement = placement
         self.spilled = placement.tensors.keys() - placement.resident
         self.recomputed = placement.recomputed
         self.value, self.sum = config.contract.value.width_bytes, config.contract.sum.width_bytes
@@ -95,7 +96,7 @@ class _Count:
             self.traffic.read["weight_gradients", layer] += size if batch.index else 0
 
     def gradients(self, layer: int, batch: MicroBatch) -> None:
-        """Written once, compressed; read by every channel tile below and by every job of the weight update."""
+        """Written once, compressed; read by every part of every channel tile below and every weight update job."""
         key = ("gradients", layer)
         if key not in self.spilled:
             return
@@ -107,6 +108,7 @@ class _Count:
             size = bitmaps + int(self.counts.nonzero_gradients(layer, batch).sum()) * self.value
         tiles = sum(
             -(-self.layers[source].out_channels // self.config.backward_engine.channel_tile)
+            * len(position_parts(self.network, source, self.config, self.placement))
             for source in self.network.taken(layer)
             if source != INPUT
         )

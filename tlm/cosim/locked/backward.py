@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,14 +61,14 @@ class LockedBackwardUnit(Module):
         self._next_group = 0
         self._sums = 0
 
-    def begin(self, stream: Stream, step: int, tile: int) -> None:
+    def begin(self, stream: Stream, step: int, tile: int, parts: Sequence[tuple[int, int]]) -> None:
         """Prepare the groups of a step and channel tile, while the window lasts."""
         self._tasks, self._next_group = None, 0
         if self._left <= 0:
             return
         engine, layer = self._engine, stream.layer
         consumers, masks = step_operands(engine.trace, layer, stream.micro_batch.samples, step, weights=True)
-        self._tasks = GroupTasks(consumers, masks, engine.config, tile)
+        self._tasks = GroupTasks(consumers, masks, engine.config, tile, parts)
         self._part = f"{self.name} layer {layer} micro-batch {stream.micro_batch.index} step {step} block {tile}"
 
     def run(self, units: NDArray[np.int64], start_cycle: int) -> BlockInUnit | None:
