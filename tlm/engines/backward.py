@@ -101,8 +101,8 @@ class BackwardEngine(Module):
                 self.macs[stream.layer] += items.macs
                 for tile, channels in self.tiles(stream.layer):
                     if self._unit is not None:
-                        self._unit.begin(stream, step, tile, self._context.position_parts(stream.layer))
-                    for part in range(len(self._context.position_parts(stream.layer))):
+                        self._unit.begin(stream, step, tile, self._context.position_parts[stream.layer])
+                    for part in range(len(self._context.position_parts[stream.layer])):
                         yield from self._wait_for_weights(stream, step, tile, part)
                         completed_ps = yield from self._part(process, stream, step, items, tile, part, channels)
             yield from process.work(max(0, completed_ps - self.simulation.now_ps))
@@ -112,7 +112,7 @@ class BackwardEngine(Module):
     ) -> Steps:
         """Feed the units with a part of a channel tile, block by block; return when the last sum will be there."""
         context = self._context
-        part_first, part_end = context.position_parts(stream.layer)[part]
+        part_first, part_end = context.position_parts[stream.layer][part]
         positions = context.network.layers[stream.layer].out_positions
         width = context.arithmetic.sum.width_bytes
         size = block_positions(positions, channels, context.config)
@@ -209,7 +209,7 @@ class BackwardEngine(Module):
         for stream in self.streams:
             consumers = context.network.consumers(stream.layer)
             spilled = [upper for upper in consumers if not context.placement.is_resident("weights", upper)]
-            parts, positions = context.position_parts(stream.layer), layers[stream.layer].out_positions
+            parts, positions = context.position_parts[stream.layer], layers[stream.layer].out_positions
             for step in range(self.steps(stream) if spilled else 0):
                 first = 0
                 for tile, channels in self.tiles(stream.layer):
@@ -235,7 +235,7 @@ class BackwardEngine(Module):
             if not spilled:
                 continue
             samples = self._samples_per_part(stream)
-            parts = range(len(context.position_parts(stream.layer)))
+            parts = range(len(context.position_parts[stream.layer]))
             for step, (tile, _), part in product(range(self.steps(stream)), self.tiles(stream.layer), parts):
                 for number in range(-(-batch.count // samples)):
                     before = len(items)

@@ -248,9 +248,11 @@ class Context:
         made = self.progress.of("spikes", layer, batch.index)
         return Descriptor(tensor, self.address(tensor, layer, batch) + first, end - first, made, planes)
 
-    def position_parts(self, layer: int) -> tuple[tuple[int, int], ...]:
-        """(first, end) of the positions of a layer whose backward sums are made one part after the other."""
-        return position_parts(self.network, layer, self.config, self.placement)
+    @cached_property
+    def position_parts(self) -> dict[int, tuple[tuple[int, int], ...]]:
+        """(first, end) of the positions of each layer whose backward sums are made one part after the other."""
+        network = self.network
+        return {n: position_parts(network, n, self.config, self.placement) for n in network.hidden}
 
     def state_bytes(self, stream: Stream) -> int:
         """Bytes of the potentials and masks of a stream's layer."""

@@ -52,7 +52,7 @@ class GradientState(Module):
         context = self._context
         if is_union(context.trace, stream.layer):
             return ((0, context.network.layers[stream.layer].out_positions),)
-        return context.position_parts(stream.layer)
+        return context.position_parts[stream.layer]
 
     def _samples(self, stream: Stream) -> int:
         """Samples read together: those of a part of the positions do not lie one after the other."""
