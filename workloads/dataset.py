@@ -1,6 +1,6 @@
-"""A data set: images with labels, split for good, and seeded batches that can be entered anywhere.
+"""A data set: images or spikes with labels, split for good, and seeded batches that can be entered anywhere.
 
-`Dataset` is all that training knows of one. A new one is a module that fills it in, and its name in
+`Dataset` is all that training knows of one. A new one is a module that fills it in, and an entry of the catalogue in
 workloads/datasets.py.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_models.errors import InputError
-from workloads.network import DIRECT, InputSpec, Network
+from workloads.network import DIRECT, SPIKES, InputSpec, Network
 
 _ORDER_STREAM = 1  # keeps the order's random numbers apart from those of the initial weights
 _LARGEST_SIGNED_BYTE = 127
@@ -26,25 +26,33 @@ Images = NDArray[np.uint8] | NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Samples:
-    """Images [N, H, W, C] of bytes with their labels [N], 0 .. classes - 1."""
+    """Images [N, H, W, C] of bytes, or spikes [N, T, H, W, C], with their labels [N], 0 .. classes - 1."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
     def take(self, indices: NDArray[np.int64]) -> Samples:
         """Return the chosen samples as arrays of their own, which are read-only."""
-        chosen = Samples(self.images[indices], self.labels[indices])
-        chosen.images.flags.writeable = False
-        chosen.labels.flags.writeable = False
-        return chosen
+        return frozen(self.images[indices], self.labels[indices])
+
+
+class SampleSource(Protocol):
+    """Samples that need not all be in memory: `Samples` are, others read or make those that are taken."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels [N] of all samples."""
+
+    def take(self, indices: NDArray[np.int64]) -> Samples:
+        """Return the chosen samples; the same ones every time."""
 
 
 @dataclass(frozen=True)
 class Split:
     """Samples to train on, and samples held out."""
 
-    train: Samples
-    held_out: Samples
+    train: SampleSource
+    held_out: SampleSource
 
 
 class Augmentation(Protocol):
@@ -54,7 +62,19 @@ class Augmentation(Protocol):
         """Random numbers for `count` images, one row each."""
 
     def apply(self, images: NDArray[np.uint8], draws: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Change each of images [N, H, W, C] as its row of `draws` says."""
+        """Change each of images [N, ..., H, W, C] as its row of `draws` says."""
+
+
+class Unchanged:
+    """No augmentation: for samples whose labels no change of the picture leaves true."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """Nothing is drawn."""
+        return np.zeros(count, np.int64)
+
+    def apply(self, images: NDArray[np.uint8], draws: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images as they are."""
+        return images
 
 
 @dataclass(frozen=True)
@@ -62,7 +82,7 @@ class Dataset:
     """A data set called `name`, of `training` images to train on and `held_out` images, [H, W, C] each being `shape`.
 
     Bytes reach up to `largest_byte`. `load` reads the images; everything else is known without them. `description` is a
-    sentence for traces and reports.
+    sentence for traces and reports. With `coding` "spikes" a sample is [T, H, W, C] of 0 and 1, T being `timesteps`.
     """
 
     name: str
@@ -74,24 +94,27 @@ class Dataset:
     load: Callable[[], Split]
     augmentation: Augmentation
     description: str = ""
+    coding: str = DIRECT
+    timesteps: int = 1
 
     @property
     def accepted_input(self) -> str:
         """The network input that these images can be fed to, in words."""
         unsigned = "" if self.largest_byte <= _LARGEST_SIGNED_BYTE else "unsigned "
-        return f"{unsigned}{DIRECT} {list(self.shape)}"
+        return f"{unsigned}{self.coding} {list(self.shape)}"
 
-    def fits(self, source: InputSpec) -> bool:
-        """Whether the images can be fed to this input."""
+    def fits(self, network: Network) -> bool:
+        """Whether the images can be fed to the network's input."""
+        source = network.input
         shape = (source.height, source.width, source.channels)
         holds = not source.signed or self.largest_byte <= _LARGEST_SIGNED_BYTE
-        return source.coding == DIRECT and shape == self.shape and holds
+        in_time = self.coding == DIRECT or self.timesteps == network.timesteps
+        return source.coding == self.coding and shape == self.shape and holds and in_time
 
     def check_network(self, network: Network) -> None:
         """Raise InputError if the images cannot be fed to `network`, or it has fewer outputs than there are classes."""
-        if not self.fits(network.input):
-            what = f"the {self.name} cannot be fed to this network"
-            raise InputError(what, f"{network.name}: input", input_words(network.input), self.accepted_input)
+        if not self.fits(network):
+            raise unfit(network, self.name, self.accepted_input)
         if network.classes < self.classes:
             what = f"too few outputs for the {self.name}"
             raise InputError(what, f"{network.name}: layers", network.classes, f">= {self.classes}")
@@ -114,8 +137,8 @@ class Dataset:
         draws = self.augmentation.draw(rng, len(order))
         for number in range(first, self.steps_per_epoch(batch)):
             chosen = slice(number * batch, (number + 1) * batch)
-            images = self.augmentation.apply(train.images[order[chosen]], draws[chosen])
-            yield Samples(images, train.labels[order[chosen]])
+            samples = train.take(order[chosen])
+            yield Samples(self.augmentation.apply(samples.images, draws[chosen]), samples.labels)
 
 
 def input_words(source: InputSpec) -> str:
@@ -123,9 +146,27 @@ def input_words(source: InputSpec) -> str:
     return f"{'signed ' if source.signed else ''}{source.coding} {[source.height, source.width, source.channels]}"
 
 
+def unfit(network: Network, name: str, accepted: str) -> InputError:
+    """The error for a data set that cannot be fed to a network."""
+    what = f"the {name} cannot be fed to this network"
+    return InputError(what, f"{network.name}: input", input_words(network.input), accepted)
+
+
 def as_inputs(images: NDArray[np.uint8], network: Network) -> Images:
-    """Return images that fit `network` in the type that its input has; the numbers are the same in both."""
+    """Return samples that fit `network` as its input has them: bytes [N, H, W, C], or spikes [T, N, H, W, C].
+
+    Bytes of a signed input are int8; the numbers are the same.
+    """
+    if network.input.coding == SPIKES:
+        return np.ascontiguousarray(np.moveaxis(images, 1, 0))
     return images.astype(np.int8) if network.input.signed else images
+
+
+def frozen(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Samples:
+    """Return samples of these arrays, which become read-only."""
+    images.flags.writeable = False
+    labels.flags.writeable = False
+    return Samples(images, labels)
 
 
 def find_packaged_file(package: str, path: str) -> Path | None:

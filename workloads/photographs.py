@@ -81,13 +81,13 @@ LARGE = Cut(side=224, enlargement=2, bands=1, band_height=854, step=24)
 @cache
 def load_photograph_crops(cut: Cut = SMALL) -> Split:
     """Return all crops in their fixed split, class by class. The arrays are read-only."""
-    photographs = [_enlarge(_read_photograph(name), cut.enlargement) for name in FILES]
+    photographs = [_enlarge(read_photograph(name), cut.enlargement) for name in FILES]
     train = _crops(photographs, cut, cut.down, cut.across)
     return Split(train, _crops(photographs, cut, [cut.held_out_top], cut.held_out_across))
 
 
 class Mirror:
-    """Turns left and right of every second image, chosen at random, around."""
+    """Turns left and right of every second image [..., W, C], chosen at random, around."""
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
         """Whether to turn each image around, [count], 0 or 1."""
@@ -95,7 +95,8 @@ class Mirror:
 
     def apply(self, images: NDArray[np.uint8], draws: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Turn the images around whose draw is 1."""
-        return np.where(draws[:, np.newaxis, np.newaxis, np.newaxis] == 1, images[:, :, ::-1], images)
+        mirrored = np.reshape(draws == 1, (-1,) + (1,) * (images.ndim - 1))
+        return np.where(mirrored, images[..., ::-1, :], images)
 
 
 DESCRIPTION = "crops of two photographs, mirrored at random; the label is the cell of a grid that a crop comes from"
@@ -123,7 +124,7 @@ def _crops(photographs: list[NDArray[np.uint8]], cut: Cut, down: range | list[in
     return Samples(np.stack(images), np.array(labels, np.int64)).take(np.arange(len(images)))
 
 
-def _read_photograph(name: str) -> NDArray[np.uint8]:
+def read_photograph(name: str) -> NDArray[np.uint8]:
     """Return a photograph [427, 640, 3], found without importing scikit-learn, which takes seconds."""
     path = find_packaged_file("sklearn", f"datasets/images/{name}")
     if path is None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rtl_models.errors import InputError
 from workloads.atomic import check_writable
 from workloads.checkpoint import EpochResult, Progress, read_checkpoint, write_checkpoint
-from workloads.dataset import Samples, as_inputs
+from workloads.dataset import Samples, SampleSource, as_inputs
 from workloads.learner import Learner, make_learner
 from workloads.network import Network
 from workloads.record import StepRecord
@@ -71,18 +71,18 @@ def train(
     return TrainingResult(progress, started_at)
 
 
-def accuracy(settings: TrainingSettings, learner: Learner, progress: Progress, samples: Samples) -> float:
+def accuracy(settings: TrainingSettings, learner: Learner, progress: Progress, samples: SampleSource) -> float:
     """Share of `samples`, 0..1, whose largest logit is that of their label."""
     correct = 0
     batch = evaluation_batch(settings.network)
     for start in range(0, len(samples.labels), batch):
-        chosen = slice(start, start + batch)
-        logits = learner.logits(progress.state, as_inputs(samples.images[chosen], settings.network))
-        correct += _correct(logits, samples.labels[chosen])
+        chosen = samples.take(np.arange(start, min(start + batch, len(samples.labels))))
+        logits = learner.logits(progress.state, as_inputs(chosen.images, settings.network))
+        correct += _correct(logits, chosen.labels)
     return correct / len(samples.labels)
 
 
-def evaluation_samples(settings: TrainingSettings) -> Samples:
+def evaluation_samples(settings: TrainingSettings) -> SampleSource:
     """The held-out images that accuracy is measured on: all, or as many as `settings` allow, at even distances."""
     held_out = settings.dataset.load().held_out
     images, evaluated = len(held_out.labels), settings.evaluated_images

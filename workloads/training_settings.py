@@ -33,7 +33,8 @@ class TrainingSettings:
     training goes on with the whole batch. `evaluated` bounds the held-out images that accuracy is measured on.
     `learner` is ``machine`` (the machine's arithmetic, bit-exact) or ``float32`` (the baseline, which knows no
     `arithmetic`). The loss scale is 2^`scale_log2`.
-    `dataset_name` names the data set; None is the one whose images have the shape of the network's input.
+    `dataset_name` names the data set and `data` the folder of its files, where it has any; both None stand for the one
+    that comes with the package and has the shape of the network's input.
     """
 
     network: Network
@@ -51,11 +52,12 @@ class TrainingSettings:
     dataset_name: str | None = None
     capture_batch: int | None = None
     evaluated: int | None = None
+    data: str | None = None
 
     @property
     def dataset(self) -> Dataset:
         """The data set that the network is trained on; raises InputError if there is none for it."""
-        return choose_dataset(self.network, self.dataset_name)
+        return choose_dataset(self.network, self.dataset_name, self.data)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -113,6 +115,7 @@ class TrainingSettings:
         network = {f"network {key}": value for key, value in self.network.to_dict().items()}
         return network | {
             "dataset": self.dataset.name,
+            "training-images": self.dataset.training,
             "value-format": self.arithmetic.value.name,
             "sum-format": self.arithmetic.sum.name,
             "k": self.arithmetic.k,

@@ -42,11 +42,11 @@ def test_crops_are_fixed(cut: Cut, wanted: str) -> None:
 
 
 def test_reading_without_the_loader_gives_what_the_loader_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    direct = [photographs._read_photograph(name) for name in FILES]
+    direct = [photographs.read_photograph(name) for name in FILES]
     assert [image.shape for image in direct] == [(427, 640, 3)] * 2
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for name, image in zip(FILES, direct, strict=True):
-        again = photographs._read_photograph(name)
+        again = photographs.read_photograph(name)
         assert np.array_equal(again, image)
         assert again.dtype == image.dtype
 
@@ -60,7 +60,7 @@ def places(monkeypatch: pytest.MonkeyPatch, cut: Cut) -> tuple[NDArray[np.int16]
         y, x = np.indices(size, np.int16)
         return np.stack([np.full(size, next(numbers), np.int16), y, x], axis=-1)
 
-    monkeypatch.setattr(photographs, "_read_photograph", numbered)
+    monkeypatch.setattr(photographs, "read_photograph", numbered)
     monkeypatch.setattr(photographs, "_enlarge", lambda photograph, times: photograph)
     split = load_photograph_crops.__wrapped__(cut)
     return np.asarray(split.train.images, np.int16), np.asarray(split.held_out.images, np.int16)
@@ -102,7 +102,7 @@ def test_corners_of_large_crops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_enlarged_photographs_keep_their_picture() -> None:
     """Means of 2 x 2 neighbours are close to the pixel that they come from."""
-    photograph = photographs._read_photograph(FILES[0])
+    photograph = photographs.read_photograph(FILES[0])
     enlarged = photographs._enlarge(photograph, 2)
     assert enlarged.shape == (854, 1280, 3)
     means = enlarged.reshape(427, 2, 640, 2, 3).mean(axis=(1, 3))

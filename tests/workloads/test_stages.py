@@ -13,6 +13,7 @@ import workloads.trainer
 from rtl_models.errors import InputError
 from tests.workloads.synthetic import small_network
 from tests.workloads.test_trace_file import assert_same
+from tests.workloads.test_trainer import written
 from workloads.checkpoint import Progress
 from workloads.learner import MachineLearner
 from workloads.record import Arithmetic, TrainingRun
@@ -85,10 +86,10 @@ def test_names_and_what_the_folder_holds(whole: tuple[Stage, ...]) -> None:
 
 def test_stages_that_are_there_are_used_again(whole: tuple[Stage, ...]) -> None:
     learner = CountingLearner(SETTINGS)
-    before = [stage.path.stat() for stage in whole]
+    before = [written(stage.path) for stage in whole]
     again = capture_stages(SETTINGS, whole[0].path.parent, reversed_percents(), learner=learner)
     assert [stage.reused for stage in again] == [True] * 4
-    assert [stage.path.stat() for stage in again] == before
+    assert [written(stage.path) for stage in again] == before
     assert learner.steps == 0
     progress = read_progress(SETTINGS, whole[0].path.parent)
     assert progress is not None

@@ -30,8 +30,10 @@ CHECKPOINT_SUFFIX = ".checkpoint"
     "--dataset",
     "dataset_name",
     metavar="NAME",
-    help="digits (8x8), photographs or photographs-224 (crops of 32x32 or 224x224).  [default: by the input's shape]",
+    help="digits (8x8), photographs or photographs-224 (crops of 32x32 or 224x224), event-camera-model (crops "
+    "that move, as events); with --data cifar-10, n-mnist, dvs-gesture.  [default: by the folder, else by the input]",
 )
+@click.option("--data", metavar="DIR", help="Folder with the files of cifar-10, n-mnist or dvs-gesture.")
 @click.option("--epochs", type=int, help="Passes over the training images.  [default: 25]")
 @click.option("--steps", type=int, help="Steps, instead of epochs.")
 @click.option("--batch", type=int, default=32, show_default=True, help="Images a step.")
@@ -129,7 +131,9 @@ def _settings(network: str, epochs: int | None, steps: int | None, options: dict
     if steps is None:
         epochs = DEFAULT_EPOCHS if epochs is None else epochs
         check_whole("epochs", epochs, 1)
-        steps = epochs * choose_dataset(chosen, options["dataset_name"]).steps_per_epoch(options["batch"])
+        steps = epochs * choose_dataset(chosen, options["dataset_name"], options["data"]).steps_per_epoch(
+            options["batch"]
+        )
     arithmetic = Arithmetic(
         value=format_by_name(options.pop("value_format"), "value-format"),
         sum=format_by_name(options.pop("sum_format"), "sum-format"),
