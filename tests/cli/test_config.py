@@ -28,7 +28,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["h2lern"], "config: unknown preset, got 'h2lern', allowed: h2learn or a .yaml file"),
+        (["h2lern"], "config: unknown preset, got 'h2lern', allowed: edge, h2learn, tiny or a .yaml file"),
         (["--set", "lut.k=9"], "h2learn: lut.k: wrong value, got 9, allowed: less than or equal to 8"),
         (["--set", "lut"], "--set: wrong override, got 'lut', allowed: key=value, e.g. dram.channels=4"),
     ],

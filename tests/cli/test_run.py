@@ -140,7 +140,7 @@ def test_a_failed_comparison_is_exit_code_1(tmp_path: Path, trace: str, monkeypa
         (["no.yaml"], "network: cannot read the network file (.*No such file.*), got 'no.yaml'"),
         (
             ["digits-mlp", "--config", "h2lern"],
-            "config: unknown preset, got 'h2lern', allowed: h2learn or a .yaml file",
+            "config: unknown preset, got 'h2lern', allowed: edge, h2learn, tiny or a .yaml file",
         ),
         (["digits-mlp", "--set", "drm=4"], "h2learn: drm: unknown key, got 'drm', allowed: .*"),
         (["digits-mlp", "--set", "lut.k=9"], "h2learn: lut.k: wrong value, got 9, allowed: less than or equal to 8"),
