@@ -104,6 +104,8 @@ def test_a_network_is_trained_first(tmp_path: Path, network: str, capsys: pytest
     assert (training["dataset"], training["steps"], training["batch"], training["seed"]) == ("digits", 3, 400, 3)
     assert content["network"]["step"] == training["steps"]
     assert content["network"]["batch"] <= 400
+    run = content["network"]["run"]
+    assert (run["steps"], run["batch"], run["training_images"], run["briefly_trained"]) == (3, 400, 1437, True)
     assert 0 < training["held_out_accuracy"] < 1
     assert {*FILES, "trace.h5"} <= set(names(out))
     assert not [name for name in names(out) if name.endswith((".partial", ".part"))]

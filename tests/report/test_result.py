@@ -21,6 +21,11 @@ TRAINING = {
     "held_out_accuracy": 0.5, "skipped_steps": 0, "seconds": 1.5,
 }  # fmt: skip
 
+RUN = {
+    "steps": 40, "batch": 5, "training_images": 1437, "learning_rate": 0.1, "data": "digits", "epochs": 0.14,
+    "briefly_trained": True,
+}  # fmt: skip
+
 
 def valid(content: object) -> bool:
     return VALIDATOR.is_valid(json.loads(json.dumps(content)))
@@ -35,6 +40,11 @@ def test_results_are_valid(linear: Run, deep: Run) -> None:
     for run in (linear, deep):
         VALIDATOR.validate(json.loads(json.dumps(run.content, allow_nan=False)))
         VALIDATOR.validate(json.loads(json.dumps(run.content | {"training": TRAINING})))
+        named = run.content["network"] | {"run": RUN}
+        VALIDATOR.validate(json.loads(json.dumps(run.content | {"network": named})))
+        for key in RUN:
+            short = {name: value for name, value in RUN.items() if name != key}
+            assert not valid(run.content | {"network": named | {"run": short}})
 
 
 def paths(schema: Any, content: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

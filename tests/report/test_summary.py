@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.report.conftest import Run
-from tests.report.test_result import TRAINING
+from tests.report.test_result import RUN, TRAINING
 from tlm.report.summary import print_summary
 
 
@@ -38,6 +38,17 @@ def test_training_and_a_skipped_step(linear: Run) -> None:
     assert "trained 3 steps on digits: held-out accuracy 50.0%, loss 1.250, seed 0" in text
     assert "not finite: the optimiser left the weights alone" in text
     assert "loss not finite, seed 0" in summary(content | {"training": TRAINING})
+
+
+def test_the_run_that_the_step_belongs_to(linear: Run) -> None:
+    network = linear.content["network"]
+    assert "epochs in all" not in summary(linear.content)
+    brief = summary(linear.content | {"network": network | {"run": RUN}})
+    assert f"step 7 of 40 on {network['dataset']}, batch 5, 0.14 epochs in all: briefly trained" in brief
+    longer = RUN | {"epochs": 2.0, "briefly_trained": False}
+    text = summary(linear.content | {"network": network | {"run": longer}})
+    assert "batch 5, 2 epochs in all\n" in text
+    assert "briefly" not in text
 
 
 def test_names_are_not_read_as_markup(linear: Run) -> None:

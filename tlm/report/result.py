@@ -80,7 +80,13 @@ def _network(trace: Trace) -> dict[str, Any]:
         "step": trace.step,
         "seed": trace.seed,
         "skipped": trace.skipped,
+        "run": _training_run(trace),
     }
+
+
+def _training_run(trace: Trace) -> dict[str, Any] | None:
+    run = trace.training
+    return None if run is None else asdict(run) | {"epochs": run.epochs, "briefly_trained": run.brief}
 
 
 def _time(simulation: SimulationResult) -> dict[str, Any]:

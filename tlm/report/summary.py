@@ -22,6 +22,11 @@ def print_summary(content: dict[str, Any], console: Console) -> None:
         f"one training step: [bold]{time['step_cycles']:,} cycles[/], "
         f"{time['step_ps'] / 1e6:,.2f} us at {frequency_mhz:,.0f} MHz"
     )
+    run = network["run"]
+    if run:
+        brief = ": [yellow]briefly trained[/]" if run["briefly_trained"] else ""
+        told = f"step {network['step']} of {run['steps']} on {network['dataset']}, batch {run['batch']}"
+        console.print(f"{escape(told)}, {run['epochs']:.2g} epochs in all{brief}")
     if content["training"]:
         _print_training(content["training"], console)
     if network["skipped"]:
