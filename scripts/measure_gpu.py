@@ -261,10 +261,12 @@ def layer_sums(torch: Any, layer: Layer, weights: Any, inputs: Any) -> Any:
 
 
 def all_sums(torch: Any, network: Network, number: int, weights: Sequence[Any], maps: Mapping[int, Any]) -> Any:
-    """Return a layer's sums for one timestep with its shortcut's; `maps` are the inputs and spikes of the layers."""
+    """Return a layer's sums for one timestep with shortcut and bias; `maps` are the inputs and spikes of the layers."""
     layers = network.layers
     sums = layer_sums(torch, layers[number], weights[number], maps[layers[number].source])
-    projection, identity = network.projection(number), layers[number].identity
+    projection, identity, bias = network.projection(number), layers[number].identity, network.bias(number)
+    if bias is not None:
+        sums = sums + weights[bias].reshape(1, -1, *[1] * (sums.dim() - 2))
     if projection is not None:
         sums = sums + layer_sums(torch, layers[projection], weights[projection], maps[layers[projection].source])
     return sums if identity is None else sums + maps[identity]

@@ -79,7 +79,7 @@ def weight_gradients(
         if number == 0 and network.input.coding == DIRECT:
             updates.append(_direct_update(network, arithmetic, spikes, du))
             continue
-        if number == len(network.layers) - 1:
+        if network.joined(number) == len(network.layers) - 1:
             du = np.broadcast_to(du, (network.timesteps, *du.shape))
         updates.append(_spike_update(layer, arithmetic, spikes, du))
     return tuple(updates)

@@ -19,7 +19,7 @@ from rtl_models.reference.shape import update_group_count
 from workloads.bptt_reference import BpttReference
 from workloads.float_step import FloatStep, Reals, convolve, convolve_back, correlate, cross_entropy, sums_from_above
 from workloads.forward import BIT_PLANES
-from workloads.network import DIRECT, INPUT, Layer, Network
+from workloads.network import CONSTANT, DIRECT, INPUT, Layer, Network
 from workloads.record import Arithmetic
 
 
@@ -154,7 +154,9 @@ class Bounds:
 
     def _inputs(self, number: int, step: FloatStep) -> Reals:
         """What enters layer `number`, [T, B, H, W, C]."""
-        source = self._layers[number].source
+        layer, source = self._layers[number], self._layers[number].source
+        if source == CONSTANT:
+            return np.ones((*self._reference.inputs.shape[:2], layer.in_height, layer.in_width, 1))
         spikes = None if source == INPUT else step.layers[source].spikes
         return self._reference.inputs if spikes is None else spikes.astype(np.float64)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from workloads.network import DIRECT, INPUT, Layer, Network
+from workloads.network import CONSTANT, DIRECT, INPUT, Layer, Network
 
 Reals = NDArray[Any]  # float32 or float64
 
@@ -111,7 +111,9 @@ def _maps(
     network: Network, number: int, inputs: NDArray[Any], activity: dict[int, Activity], dtype: DTypeLike
 ) -> Reals:
     """Return what a layer's weights meet, [T, B, H, W, C]; of direct coding [1, ...]."""
-    source = network.layers[number].source
+    layer, source = network.layers[number], network.layers[number].source
+    if source == CONSTANT:
+        return np.ones((1, real_inputs(network, inputs, dtype).shape[1], layer.in_height, layer.in_width, 1), dtype)
     return real_inputs(network, inputs, dtype) if source == INPUT else activity[source][1].astype(dtype)
 
 

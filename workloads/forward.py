@@ -12,7 +12,7 @@ from rtl_models.reference.lut import LutTables, scale_sums
 from rtl_models.reference.neuron import neuron
 from rtl_models.reference.packing import bit_plane, forward_indices, forward_operands
 from rtl_models.reference.rounding import rounding
-from workloads.network import DIRECT, INPUT, Layer, Network
+from workloads.network import CONSTANT, DIRECT, INPUT, Layer, Network
 from workloads.record import Arithmetic, Flags, Floats
 
 Inputs = NDArray[np.uint8] | NDArray[np.int8]
@@ -75,7 +75,7 @@ def forward_pass(
             counts[0] = (tables.nonfinite, tables.subnormal)
         else:
             sums = _start(network, number, inputs, activity)
-            for part in network.parts(number):  # a projection's tiles, then the layer's own
+            for part in network.parts(number):  # tiles of a bias and a projection, then the layer's own
                 tables = _tables(network, arithmetic, weights, part)
                 spikes = spikes_into(network, part, inputs, activity)
                 _add_spike_sums(network.layers[part], arithmetic, tables, spikes, sums)
@@ -92,7 +92,10 @@ def forward_pass(
 
 def spikes_into(network: Network, number: int, inputs: Inputs, activity: dict[int, Activity]) -> Flags:
     """Return what a layer's weights meet: spikes [T, B, H, W, C], or the bytes [B, H, W, C] of direct coding."""
-    source = network.layers[number].source
+    layer, source = network.layers[number], network.layers[number].source
+    if source == CONSTANT:
+        leading = spikes_into(network, network.joined(number), inputs, activity).shape[:2]
+        return np.ones((*leading, layer.in_height, layer.in_width, 1), np.uint8)
     return inputs.view(np.uint8) if source == INPUT else activity[source].spikes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 INPUT = -1  # the layer number of the network's input
+CONSTANT = -2  # that of a plane of one channel that fires everywhere, at every timestep: what a bias takes
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Every layer is a convolution. A fully connected layer on an H x W x C map is the convolution with R = H, S = W and
 no padding, so that one geometry serves all engines (docs/contract.md). A convolution may be followed by sum pooling:
 then its neurons stand on the pooled plane. A shortcut's 1x1 projection is a layer of its own without neurons, directly
-before the layer whose sums it joins.
+before the layer whose sums it joins; so is a bias, which takes a plane that always fires.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ import numpy as np
 import yaml
 
 from rtl_models.errors import InputError
-from workloads.layer import INPUT, Layer
+from workloads.joined_layers import bias_parts, shortcut_parts
+from workloads.keys import positive, table, whole
+from workloads.layer import CONSTANT, INPUT, Layer
 
 __all__ = [
+    "CONSTANT",
     "DIRECT",
     "INPUT",
     "SPIKES",
@@ -90,7 +93,8 @@ class InputSpec:
 class Network:
     """A spiking network: input, neuron constants, timesteps and layers; the last layer has no neuron.
 
-    `layers` hold the weight tensors in the order of the file, each projection directly before the layer that it joins.
+    `layers` hold the weight tensors in the order of the file, projections and biases directly before the layer that
+    they join.
     """
 
     name: str
@@ -112,7 +116,7 @@ class Network:
 
     @property
     def main(self) -> tuple[int, ...]:
-        """Layers with sums of their own, ascending: all but projections."""
+        """Layers with sums of their own, ascending: all but projections and biases."""
         return tuple(number for number, layer in enumerate(self.layers) if layer.joins is None)
 
     @property
@@ -121,25 +125,31 @@ class Network:
         return self.main[:-1]
 
     def joined(self, number: int) -> int:
-        """Return the layer to which a layer's sums and gradients belong: itself, or that which a projection joins."""
+        """Return the layer to which a layer's sums and gradients belong: itself, or that which it joins."""
         joins = self.layers[number].joins
         return number if joins is None else joins
 
     def projection(self, number: int) -> int | None:
         """Return the projection that joins a layer, if any."""
-        before = number - 1
-        return before if before >= 0 and self.layers[before].joins == number else None
+        return next((part for part in self.parts(number)[:-1] if self.layers[part].source != CONSTANT), None)
+
+    def bias(self, number: int) -> int | None:
+        """Return the bias that joins a layer, if any."""
+        return next((part for part in self.parts(number) if self.layers[part].source == CONSTANT), None)
 
     def parts(self, number: int) -> tuple[int, ...]:
-        """Return the weight tensors that a layer's sums run through, in order: its projection, if any, and itself."""
-        projection = self.projection(number)
-        return (number,) if projection is None else (projection, number)
+        """Return the weight tensors that a layer's sums run through: its bias and projection, if any, and itself."""
+        first = number
+        while first and self.layers[first - 1].joins == number:
+            first -= 1
+        return tuple(range(first, number + 1))
 
     def taken(self, number: int) -> tuple[int, ...]:
         """Return the layers whose spikes a layer's sums are made of, each once; `INPUT` is the network's input."""
         identity = self.layers[number].identity
         sources = [self.layers[part].source for part in reversed(self.parts(number))]
-        return tuple(dict.fromkeys(sources if identity is None else [*sources, identity]))
+        sources += [] if identity is None else [identity]
+        return tuple(dict.fromkeys(source for source in sources if source != CONSTANT))
 
     def consumers(self, number: int) -> tuple[int, ...]:
         """Return the layers, projections among them, whose weights the spikes of a layer meet, ascending."""
@@ -154,14 +164,16 @@ class Network:
         layers: list[dict[str, Any]] = []
         for number in self.main:
             layer = self.layers[number]
+            bias = {} if self.bias(number) is None else {"bias": True}
             if layer.fully_connected:
-                layers.append({"linear": layer.out_channels})
+                linear = {"channels": layer.out_channels} | bias
+                layers.append({"linear": linear if bias else layer.out_channels})
             else:
                 kernel = [layer.kernel_height, layer.kernel_width]
                 conv = {"channels": layer.out_channels, "kernel": kernel}
                 conv |= {"stride": layer.stride, "padding": layer.padding}
                 conv |= {"pool": layer.pool} if layer.pool > 1 else {}
-                layers.append({"conv": conv | self._shortcut_to_dict(number)})
+                layers.append({"conv": conv | bias | self._shortcut_to_dict(number)})
         shape = [self.input.height, self.input.width, self.input.channels]
         source: dict[str, Any] = {"shape": shape, "coding": self.input.coding}
         if self.input.coding == DIRECT:
@@ -208,14 +220,14 @@ def load_network(name_or_path: str) -> Network:
 
 def parse_network(raw: object, where: str) -> Network:
     """Check the content of a network file and chain its shapes; raises InputError naming the key."""
-    table = _table(raw, where, {"name", "input", "timesteps", "neuron", "initial_gain", "layers"})
-    source = _parse_input(table.get("input"), f"{where}: input")
-    neuron = _parse_neuron(table.get("neuron", {}), f"{where}: neuron")
-    timesteps = _positive(table.get("timesteps"), f"{where}: timesteps")
-    gain = _number(table.get("initial_gain", DEFAULT_INITIAL_GAIN), f"{where}: initial_gain")
+    keys = table(raw, where, {"name", "input", "timesteps", "neuron", "initial_gain", "layers"})
+    source = _parse_input(keys.get("input"), f"{where}: input")
+    neuron = _parse_neuron(keys.get("neuron", {}), f"{where}: neuron")
+    timesteps = positive(keys.get("timesteps"), f"{where}: timesteps")
+    gain = _number(keys.get("initial_gain", DEFAULT_INITIAL_GAIN), f"{where}: initial_gain")
     if gain <= 0.0:
         raise InputError("wrong value", f"{where}: initial_gain", gain, "a number > 0")
-    entries = table.get("layers")
+    entries = keys.get("layers")
     if not isinstance(entries, list) or len(entries) < 2:
         raise InputError("must be a list of at least two layers", f"{where}: layers", entries)
     shape = (source.height, source.width, source.channels)
@@ -225,13 +237,14 @@ def parse_network(raw: object, where: str) -> Network:
         here = f"{where}: layers[{number}]"
         layer = replace(_parse_layer(entry, shape, number, number < len(entries), here), source=places[-1])
         shape = (layer.out_height, layer.out_width, layer.out_channels)
-        layers += _with_shortcut(entry, layer, layers, places, here)
+        shortcut = shortcut_parts(entry, layer, layers, places, here)
+        layers += bias_parts(entry, shortcut, number, len(layers), here)
         places.append(len(layers) - 1)
     last = layers[-1]
     if not last.fully_connected and last.out_positions > 1:
         got, allowed = f"conv with {last.out_height} x {last.out_width}", "linear, or a conv whose output is 1 x 1"
         raise InputError("the last layer must have one position", f"{where}: layers[{len(layers)}]", got, allowed)
-    return Network(str(table.get("name", Path(where).stem)), source, neuron, timesteps, tuple(layers), gain)
+    return Network(str(keys.get("name", Path(where).stem)), source, neuron, timesteps, tuple(layers), gain)
 
 
 def _read_yaml(text: str, where: str) -> object:
@@ -241,28 +254,6 @@ def _read_yaml(text: str, where: str) -> object:
         raise InputError(f"not valid YAML ({error})", where) from error
 
 
-def _table(raw: object, where: str, allowed: set[str]) -> dict[str, Any]:
-    if not isinstance(raw, dict):
-        raise InputError("must be a table of keys", where, raw, ", ".join(sorted(allowed)))
-    for key in raw:
-        if key not in allowed:
-            raise InputError("unknown key", where, key, ", ".join(sorted(allowed)))
-    return raw
-
-
-def _whole(value: object, where: str, lowest: int, highest: int | None = None) -> int:
-    limits = f"a whole number >= {lowest}" if highest is None else f"a whole number {lowest}..{highest}"
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise InputError("wrong value", where, value if value is not None else "nothing", limits)
-    if highest is not None and value > highest:
-        raise InputError("wrong value", where, value, limits)
-    return value
-
-
-def _positive(value: object, where: str) -> int:
-    return _whole(value, where, 1)
-
-
 def _number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         raise InputError("wrong value", where, value, "a finite number")
@@ -270,26 +261,26 @@ def _number(value: object, where: str) -> float:
 
 
 def _parse_input(raw: object, where: str) -> InputSpec:
-    table = _table(raw, where, {"shape", "coding", "exponent", "signed"})
-    shape = table.get("shape")
+    keys = table(raw, where, {"shape", "coding", "exponent", "signed"})
+    shape = keys.get("shape")
     if not isinstance(shape, list) or len(shape) != 3:
         raise InputError("must be [height, width, channels]", f"{where}: shape", shape)
-    height, width, channels = (_positive(value, f"{where}: shape") for value in shape)
-    coding = table.get("coding", DIRECT)
+    height, width, channels = (positive(value, f"{where}: shape") for value in shape)
+    coding = keys.get("coding", DIRECT)
     if coding not in (DIRECT, SPIKES):
         raise InputError("unknown coding", f"{where}: coding", coding, f"{DIRECT}, {SPIKES}")
-    if coding == SPIKES and ({"exponent", "signed"} & table.keys()):
+    if coding == SPIKES and ({"exponent", "signed"} & keys.keys()):
         raise InputError("exponent and signed belong to direct coding", where, coding, DIRECT)
-    signed = table.get("signed", False)
+    signed = keys.get("signed", False)
     if not isinstance(signed, bool):
         raise InputError("wrong value", f"{where}: signed", signed, "true, false")
-    exponent = _whole(table.get("exponent", 0), f"{where}: exponent", 0, 16)
+    exponent = whole(keys.get("exponent", 0), f"{where}: exponent", 0, 16)
     return InputSpec(height, width, channels, coding, exponent, signed)
 
 
 def _parse_neuron(raw: object, where: str) -> NeuronParameters:
-    table = _table(raw, where, {"alpha", "threshold", "interval", "beta"})
-    neuron = NeuronParameters(**{key: _number(value, f"{where}: {key}") for key, value in table.items()})
+    keys = table(raw, where, {"alpha", "threshold", "interval", "beta"})
+    neuron = NeuronParameters(**{key: _number(value, f"{where}: {key}") for key, value in keys.items()})
     if not 0.0 <= neuron.alpha <= 1.0:
         raise InputError("wrong value", f"{where}: alpha", neuron.alpha, "0..1")
     if neuron.interval <= 0.0:
@@ -301,60 +292,31 @@ def _parse_layer(raw: object, shape: tuple[int, int, int], number: int, spiking:
     if isinstance(raw, dict) and "pool" in raw:
         what = "pool is a key of a conv layer, whose sums it adds up before the neuron"
         raise InputError(what, where, "pool", "conv: {.., pool: 2}")
-    table = _table(raw, where, {"conv", "linear"})
-    if len(table) != 1:
-        raise InputError("must have exactly one key", where, sorted(table), "conv or linear")
+    keys = table(raw, where, {"conv", "linear"})
+    if len(keys) != 1:
+        raise InputError("must have exactly one key", where, sorted(keys), "conv or linear")
     height, width, channels = shape
-    if "linear" in table:
-        out = _positive(table["linear"], f"{where}: linear")
+    if "linear" in keys:
+        linear = keys["linear"] if isinstance(keys["linear"], dict) else {"channels": keys["linear"]}
+        out = positive(table(linear, f"{where}: linear", {"channels", "bias"}).get("channels"), f"{where}: linear")
         return Layer(f"fc{number}", height, width, channels, out, height, width, 1, 0, True, spiking)
-    conv = _table(table["conv"], f"{where}: conv", {"channels", "kernel", "stride", "padding", "pool", "shortcut"})
+    conv = table(
+        keys["conv"], f"{where}: conv", {"channels", "kernel", "stride", "padding", "pool", "bias", "shortcut"}
+    )
     kernel = conv.get("kernel")
     if not isinstance(kernel, list) or len(kernel) != 2:
         raise InputError("must be [height, width]", f"{where}: conv: kernel", kernel)
-    rows, columns = (_positive(value, f"{where}: conv: kernel") for value in kernel)
-    out = _positive(conv.get("channels"), f"{where}: conv: channels")
-    stride = _positive(conv.get("stride", 1), f"{where}: conv: stride")
-    padding = _whole(conv.get("padding", 0), f"{where}: conv: padding", 0)
+    rows, columns = (positive(value, f"{where}: conv: kernel") for value in kernel)
+    out = positive(conv.get("channels"), f"{where}: conv: channels")
+    stride = positive(conv.get("stride", 1), f"{where}: conv: stride")
+    padding = whole(conv.get("padding", 0), f"{where}: conv: padding", 0)
     if rows > height + 2 * padding or columns > width + 2 * padding:
         limits = f"at most [{height + 2 * padding}, {width + 2 * padding}], the padded input"
         raise InputError("the kernel is larger than its input", f"{where}: conv: kernel", kernel, limits)
-    pool = _positive(conv.get("pool", 1), f"{where}: conv: pool")
+    pool = positive(conv.get("pool", 1), f"{where}: conv: pool")
     name = f"conv{number}"
     layer = Layer(name, height, width, channels, out, rows, columns, stride, padding, False, spiking, pool)
     if layer.conv_height % pool or layer.conv_width % pool:
         limits = f"a divisor of both sides of its plane, {layer.conv_height} x {layer.conv_width}"
         raise InputError(f"the windows do not cover the plane of {name}", f"{where}: conv: pool", pool, limits)
     return layer
-
-
-def _with_shortcut(raw: Any, layer: Layer, layers: list[Layer], places: list[int], where: str) -> list[Layer]:
-    """Return a layer with what its entry says of a shortcut, behind its projection if there is one."""
-    if "conv" not in raw or "shortcut" not in raw["conv"]:
-        return [layer]
-    where = f"{where}: conv: shortcut"
-    if not layer.spiking:
-        raise InputError("the last layer cannot have a shortcut", where, allowed="a layer with neurons")
-    if len(places) == 1:
-        raise InputError("the first layer cannot have a shortcut", where, allowed="a layer after the first")
-    table = _table(raw["conv"]["shortcut"], where, {"from", "projection"})
-    number = _whole(table.get("from"), f"{where}: from", 1, len(places) - 1)
-    projection = table.get("projection", False)
-    if not isinstance(projection, bool):
-        raise InputError("wrong value", f"{where}: projection", projection, "true, false")
-    below = layers[places[number]]
-    came = (below.out_height, below.out_width, below.out_channels)
-    plane = (layer.out_height, layer.out_width)
-    if not projection:
-        if came != (*plane, layer.out_channels):
-            wanted = f"{[*plane, layer.out_channels]}, this layer's output, or projection: true"
-            raise InputError(f"layer {number} has another shape", where, list(came), wanted)
-        return [replace(layer, identity=places[number])]
-    stride = came[0] // plane[0]
-    if not stride or (plane[0] * stride, plane[1] * stride) != came[:2]:
-        wanted = f"a whole multiple of {list(plane)}, this layer's output, the same in both directions"
-        raise InputError(f"no stride takes layer {number} to this layer's plane", where, list(came[:2]), wanted)
-    name = f"projection{len(places)}"
-    joins = len(layers) + 1
-    shape = (*came, layer.out_channels, 1, 1, stride, 0, False, False)
-    return [Layer(name, *shape, source=places[number], joins=joins), layer]

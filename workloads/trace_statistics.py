@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.network import DIRECT, INPUT, Layer, Network
+from workloads.network import CONSTANT, DIRECT, INPUT, Layer, Network
 from workloads.record import Arithmetic, Flags, Floats
 
 _SLICE_BYTES = 1 << 24  # unpacked bytes of one tensor that are held at once
@@ -103,6 +103,9 @@ def _input_bits(trace: StepTensors, index: int, samples: slice) -> Flags:
     """Input bits of a layer as [planes, H, W, C]."""
     layer = trace.network.layers[index]
     shape = (-1, layer.in_height, layer.in_width, layer.in_channels)
+    if layer.source == CONSTANT:
+        count = trace.network.timesteps * len(range(*samples.indices(trace.batch)))
+        return np.ones((count, *shape[1:]), np.uint8)
     if layer.source != INPUT:
         return trace.spikes(layer.source, samples).reshape(shape)
     inputs = trace.inputs(samples)

@@ -15,7 +15,7 @@ from rtl_models.errors import InputError
 from rtl_models.simulators import SimulatorError, available_simulators, process
 from tests.cosim.mutants import crossed_row, silent_row, slow_row
 from tests.cosim.traces import make_step, small_network
-from tests.workloads.residual import pooled_network, residual_network
+from tests.workloads.residual import biased_network, pooled_network, residual_network
 from tlm.config import Config, load_config
 from tlm.cosim import CosimResult, cosimulate, everything, replay
 from tlm.cosim import run as run_module
@@ -145,8 +145,9 @@ def test_every_bit_and_cycle_of_a_step_with_shortcuts(config: Config, tmp_path: 
     assert ("forward", "projection5") not in compared  # its tiles are those of the layer that it joins
     assert {("forward", "conv5"), ("weight_update", "projection5"), ("optimiser", "projection5")} <= compared
     assert all(entry.trace_results for entry in result.comparisons)
-    write_trace(make_step(pooled_network(timesteps=1), spread=40), tmp_path / "pooled")
-    assert cosimulate(tmp_path / "pooled", config, "all", "verilator").passed
+    for network in (pooled_network(timesteps=1), biased_network(timesteps=1)):
+        write_trace(make_step(network, spread=40), tmp_path / network.name)
+        assert cosimulate(tmp_path / network.name, config, "all", "verilator").passed
 
 
 @needs_verilator

@@ -48,7 +48,8 @@ def make_step(network: Network, arithmetic: Arithmetic = ARITHMETIC, seed: int =
     rng = np.random.default_rng(seed)
     state = initial_state(network, arithmetic, seed)
     if spread:
-        master = [w * np.exp2(-rng.integers(0, spread, w.shape)).astype(np.float32) for w in state.master]
+        master = [w if w.any() else rng.normal(0.0, 0.2, w.shape).astype(np.float32) for w in state.master]  # biases
+        master = [w * np.exp2(-rng.integers(0, spread, w.shape)).astype(np.float32) for w in master]
         state = state_of(network, arithmetic, tuple(master))
     labels = rng.integers(0, network.classes, BATCH)
     return training_step(network, arithmetic, state, _inputs(network, rng), labels, RATES, 7, seed, "random")

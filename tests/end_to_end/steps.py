@@ -36,10 +36,10 @@ RESIDUAL = [
     conv(3, shortcut=1),
     conv(5, stride=2),
     conv(5, shortcut=2, projection=True),
-    conv(5, shortcut=3),
-    {"linear": 3},
+    conv(5, shortcut=3, bias=True),
+    {"linear": {"channels": 3, "bias": True}},
 ]
-"""On a 4 x 4 plane: an identity, a projection with a stride, and an identity into the layer after that."""
+"""On a 4 x 4 plane: an identity, a projection with a stride, an identity into the layer after that; biases."""
 LAYERS: dict[str, list[dict[str, Any]]] = {
     "conv": [*CONVS, {"linear": 6}, {"linear": 3}],
     "linear": [{"linear": 7}, {"linear": 3}],

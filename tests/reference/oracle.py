@@ -129,6 +129,8 @@ class OracleStep:
 
     def bit(self, number: int, t: int, b: int) -> Callable[[int, int, int], int]:
         source = self.network.layers[number].source
+        if source == -2:
+            return lambda y, x, c: 1
         spikes = self.inputs if number == 0 else self.spikes[source]
         return lambda y, x, c: int(spikes[t, b, y, x, c])
 
@@ -164,10 +166,10 @@ class OracleStep:
         window = [(p * y + dy, p * x + dx) for dy in range(p) for dx in range(p)]
         if number or not self.direct:
             psum = 0.0 if layer.identity is None else float(self.spikes[layer.identity][here])
-            if number and self.network.layers[number - 1].joins == number:
-                shape, bit = self.network.layers[number - 1], self.bit(number - 1, t, b)
-                groups, indices = forward_position(shape, k, self.weights[number - 1], m, bit, y, x)
-                psum = row_sum(groups, indices, psum, self.arithmetic)
+            for part, shape in enumerate(self.network.layers):
+                if shape.joins == number:
+                    groups, indices = forward_position(shape, k, self.weights[part], m, self.bit(part, t, b), y, x)
+                    psum = row_sum(groups, indices, psum, self.arithmetic)
             for position in window:
                 groups, indices = forward_position(layer, k, weights, m, self.bit(number, t, b), *position)
                 psum = row_sum(groups, indices, psum, self.arithmetic)
@@ -258,7 +260,7 @@ class OracleStep:
     def update(self, number: int) -> Any:
         layer, direct = self.network.layers[number], self.direct and number == 0
         du = self.gradients[number]
-        if number == len(self.network.layers) - 1:
+        if len(self.network.layers) - 1 in (number, layer.joins):
             du = np.broadcast_to(du, (self.network.timesteps, *du.shape))
         if direct:
             du = self.sums_over_time(du)[np.newaxis]

@@ -22,7 +22,7 @@ STEPS = [
     ("direct", "pool", 6),
     ("spikes", "pool", 6),
     ("spikes", "wide", 6),
-    ("spikes", "residual", 4),
+    ("spikes", "residual", 2),
 ]
 BUFFERS = {"spikes": 400, "weights": 800, "potentials": 6000, "gradients": 8000, "partial_sums": 1700}
 """The largest size drawn for each: enough for everything, or nearly so; `SHORTCUTS` times as much with shortcuts."""

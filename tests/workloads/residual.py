@@ -54,6 +54,24 @@ def pooled_network(coding: str = "spikes", timesteps: int = 2, **source: Any) ->
     return parse_network(raw, "pooled")
 
 
+def biased_network(coding: str = "spikes", timesteps: int = 2, **source: Any) -> Network:
+    """Biases beside a projection, on a pooled plane, before neurons of a linear layer and in the last layer."""
+    raw = {
+        "input": {"shape": [4, 4, 2], "coding": coding} | source,
+        "timesteps": timesteps,
+        "neuron": NEURON,
+        "initial_gain": 1.0,
+        "layers": [
+            conv(2),
+            conv(3, shortcut=1, projection=True, pool=2, bias=True),
+            conv(3, bias=True),
+            {"linear": {"channels": 4, "bias": True}},
+            {"linear": {"channels": 3, "bias": True}},
+        ],
+    }
+    return parse_network(raw, "biased")
+
+
 def wide_network(timesteps: int = 2) -> Network:
     """One layer whose spikes meet a convolution and a projection, and are added to two layers."""
     raw = {

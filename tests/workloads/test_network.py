@@ -203,7 +203,7 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
         (("layers", 0), {"dense": 2}, r"^f: layers\[1\]: unknown key, got 'dense', allowed: conv, linear$"),
         (("layers", 0), {}, r"^f: layers\[1\]: must have exactly one key, got \[\], allowed: conv or linear$"),
         (("layers", 1, "linear"), -1, r"^f: layers\[2\]: linear: wrong value, got -1, allowed: a whole number >= 1$"),
-        (("layers", 0, "conv", "bias"), 1, r"^f: layers\[1\]: conv: unknown key, got 'bias'"),
+        (("layers", 0, "conv", "dilation"), 1, r"^f: layers\[1\]: conv: unknown key, got 'dilation'"),
         (("layers", 0, "conv", "kernel"), 3, r"^f: layers\[1\]: conv: kernel: must be \[height, width\], got 3$"),
         (("layers", 0, "conv", "stride"), 0, r"^f: layers\[1\]: conv: stride: wrong value, got 0"),
         (("layers", 0, "conv", "padding"), -1, r"^f: layers\[1\]: conv: padding: wrong value, got -1"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rtl_models.errors import InputError
 from rtl_models.formats import BFLOAT16, BINARY16, BINARY32
-from tests.workloads.residual import conv, pooled_network, residual_network, wide_network
+from tests.workloads.residual import biased_network, conv, pooled_network, residual_network, wide_network
 from tests.workloads.test_training_step import assert_equals_oracle, both, random_inputs
 from workloads.float_step import cross_entropy, float_step
 from workloads.initialise import initial_weights
@@ -29,6 +29,8 @@ CASES = {
     "spikes, bfloat16 sums": (residual_network("spikes", 2), Arithmetic(BFLOAT16, BFLOAT16, 2, 4, 2)),
     "pooled": (pooled_network(), Arithmetic(BFLOAT16, BINARY32, k=3, lanes=2, micro_batch=2)),
     "pooled, direct": (pooled_network("direct", exponent=8), Arithmetic(k=2, lanes=4, micro_batch=2)),
+    "biased": (biased_network(), Arithmetic(BFLOAT16, BINARY32, k=3, lanes=2, micro_batch=2)),
+    "biased, direct": (biased_network("direct", exponent=8), Arithmetic(k=2, lanes=4, micro_batch=1)),
     "spikes, binary16 sums": (wide_network(), Arithmetic(BINARY16, BINARY16, 4, 1, 8)),
 }
 
@@ -91,22 +93,25 @@ def slope(network: Network, weights: tuple[Any, ...], moves: tuple[Any, ...], in
 
     def convolve(number: int) -> tuple[Any, Any]:
         layer = layers[number]
-        s, ds = (np.pad(a, [(0, 0), (0, 0)] + [(layer.padding,) * 2] * 2 + [(0, 0)]) for a in spikes[layer.source])
+        ones = np.ones((*inputs.shape[:2], layer.in_height, layer.in_width, 1))
+        taken = (ones, 0 * ones) if layer.source == -2 else spikes[layer.source]
+        s, ds = (np.pad(a, [(0, 0), (0, 0)] + [(layer.padding,) * 2] * 2 + [(0, 0)]) for a in taken)
         x, dx = 0.0, 0.0
         for r, c in np.ndindex(layer.kernel_height, layer.kernel_width):
-            rows = slice(r, r + layer.out_height * layer.stride, layer.stride)
-            columns = slice(c, c + layer.out_width * layer.stride, layer.stride)
+            rows = slice(r, r + layer.conv_height * layer.stride, layer.stride)
+            columns = slice(c, c + layer.conv_width * layer.stride, layer.stride)
             here = (slice(None), slice(None), rows, columns)
             w, dw = weights[number][:, r, c], moves[number][:, r, c]
-            cut = [a[here][:, :, : layer.out_height, : layer.out_width] for a in (s, ds)]
+            cut = [a[here][:, :, : layer.conv_height, : layer.conv_width] for a in (s, ds)]
             x, dx = x + cut[0] @ w.T, dx + cut[0] @ dw.T + cut[1] @ w.T
-        return x, dx
+        p = layer.pool
+        return tuple(sum(a[:, :, i::p, j::p] for i in range(p) for j in range(p)) for a in (x, dx))  # type: ignore
 
     held: tuple[Any, Any] = (0.0, 0.0)
     for number, layer in enumerate(layers):
         x, dx = convolve(number)
         if layer.joins is not None:
-            held = (x, dx)
+            held = (held[0] + x, held[1] + dx)
             continue
         x, dx, held = x + held[0], dx + held[1], (0.0, 0.0)
         if layer.identity is not None:
@@ -129,7 +134,11 @@ def slope(network: Network, weights: tuple[Any, ...], moves: tuple[Any, ...], in
     return float((cross_entropy(logits, labels)[1] * dlogits).sum() / len(labels))
 
 
-@pytest.mark.parametrize("network", [residual_network("spikes"), wide_network()], ids=lambda network: network.name)
+@pytest.mark.parametrize(
+    "network",
+    [residual_network("spikes"), pooled_network(), wide_network(), biased_network()],
+    ids=lambda network: network.name,
+)
 def test_gradients_are_those_of_forward_differentiation(network: Network) -> None:
     rng = np.random.default_rng(2)
     weights = tuple(w.astype(np.float64) for w in initial_weights(network, 4))
@@ -215,3 +224,44 @@ def test_a_trace_keeps_a_projections_gradients_once(tmp_path: Path) -> None:
         for name, array in vars(wanted).items():
             np.testing.assert_array_equal(getattr(seen, name), array, name)
     assert set(record.layers[4].subnormal) == {"forward_tables", "update_tables", "dW", "W16"}
+
+
+def test_biases_are_layers_that_always_fire() -> None:
+    network = biased_network()
+    assert parse_network(network.to_dict(), "again").layers == network.layers
+    names = [layer.name for layer in network.layers]
+    assert names == ["conv1", "bias2", "projection2", "conv2", "bias3", "conv3", "bias4", "fc4", "bias5", "fc5"]
+    assert (network.parts(3), network.bias(3), network.projection(3)) == ((1, 2, 3), 1, 2)
+    assert [network.joined(number) for number in (1, 2, 8)] == [3, 3, 9]
+    assert (network.taken(3), network.consumers(0)) == ((0,), (2, 3))
+    assert network.layers[1].weights_shape == (3, 1, 1, 1)
+    assert not initial_weights(network, 0)[1].any()
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (
+            [conv(3, bias=True), {"linear": 2}],
+            r"net: layers\[1\]: the first layer cannot have a bias, .*a constant channel of the input",
+        ),
+        (
+            [conv(3), {"linear": {"channels": 2, "bias": 1}}],
+            r"layers\[2\]: bias: wrong value, got 1, allowed: true, false",
+        ),
+        ([conv(3), {"linear": {"bias": True}}], r"layers\[2\]: linear: wrong value, got .?nothing"),
+        ([conv(3), {"linear": {"channels": 2, "b": True}}], r"layers\[2\]: linear: unknown key, got .?b"),
+    ],
+)
+def test_a_wrong_bias_is_named(layers: list[dict[str, Any]], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        parse(*layers)
+
+
+def test_another_order_of_a_layers_parts_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, arithmetic = biased_network(), Arithmetic(BFLOAT16, BFLOAT16, k=1, lanes=1, micro_batch=2)
+    record, _ = both(network, arithmetic, batch=2, seed=5)
+    parts = Network.parts
+    monkeypatch.setattr(Network, "parts", lambda self, number: parts(self, number)[::-1])
+    mutant, _ = both(network, arithmetic, batch=2, seed=5)
+    assert not np.array_equal(mutant.layers[3].potentials, record.layers[3].potentials)  # type: ignore[arg-type]

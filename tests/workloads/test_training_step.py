@@ -98,7 +98,10 @@ def both(
 
 def moving_state(network: Network, arithmetic: Arithmetic, rng: np.random.Generator) -> TrainingState:
     """A state in the middle of training: momentum is not zero, weights large enough to fire."""
-    state = state_of(network, arithmetic, tuple(2 * weights for weights in initial_weights(network, 3)))
+    weights = (
+        w if w.any() else rng.normal(0.0, 0.2, w.shape) for w in initial_weights(network, 3)
+    )  # biases start at 0
+    state = state_of(network, arithmetic, tuple(np.asarray(2 * w, np.float32) for w in weights))
     momentum = tuple(rng.normal(0.0, 0.01, w.shape).astype(np.float32) for w in state.master)
     return replace(state, momentum=momentum, scale_log2=10)
 

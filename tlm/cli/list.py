@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from workloads.layer import CONSTANT
+
 if TYPE_CHECKING:
     from tlm.config import Config
     from workloads.network import Layer, Network
@@ -49,6 +51,8 @@ def _describe_network(network: Network) -> str:
 
 
 def _describe_layer(layer: Layer) -> str:
+    if layer.source == CONSTANT:
+        return f"bias {layer.out_channels}"
     if layer.fully_connected:
         return f"linear {layer.out_channels}"
     stride = f" stride {layer.stride}" if layer.stride > 1 else ""

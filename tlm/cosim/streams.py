@@ -129,8 +129,8 @@ class StreamReader:
         if engine == FORWARD:
             parts = network.parts(layer_index)
             weights = [forward_weights(network.layers[part], self.trace.weights(part), k, lanes) for part in parts]
-            if len(parts) > 1:  # the projection's tiles once, then the layer's own for each position of its window
-                weights = [weights[0], *weights[1:] * layer.window]
+            if len(parts) > 1:  # what joins it comes once, the layer's own tiles for each position of its window
+                weights = [*weights[:-1], *weights[-1:] * layer.window]
             operands = np.concatenate(weights, axis=1)
             if layer.identity is not None:
                 spikes = self.trace.spikes(layer.identity, samples).reshape(-1, layer.out_channels)
@@ -152,6 +152,6 @@ class StreamReader:
         if is_direct(self.trace.network, layer_index):
             return self.trace.gradient_sums(layer_index, samples)[np.newaxis]
         gradients = self.trace.gradients(layer_index, samples)
-        if layer_index < len(self.trace.network.layers) - 1:
+        if self.trace.network.joined(layer_index) < len(self.trace.network.layers) - 1:
             return gradients
         return np.broadcast_to(gradients, (self.trace.timesteps, *gradients.shape))

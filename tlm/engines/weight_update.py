@@ -18,7 +18,7 @@ from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
 from tlm.schedule.geometry import is_direct, update_point_groups, update_work
 from tlm.schedule.lut_jobs import LutJob, LutPlan, ZeroTiles, plan_jobs
 from tlm.schedule.zero_tiles import update_zero_tiles
-from workloads.network import INPUT
+from workloads.network import CONSTANT, INPUT
 
 
 class WeightUpdateEngine(Module):
@@ -208,7 +208,8 @@ class ArrayReads(Module):
         step, sample = divmod(plane, batch.count)
         parts = context.gradients.parts(stream.layer, batch)
         within = sample // context.gradients.samples_per_part(stream.layer, batch)
-        return within if stream.layer == context.last_layer else step * parts + within
+        owner = context.network.joined(stream.layer)
+        return within if owner == context.last_layer else step * parts + within
 
     def finish(self, stream: Stream) -> None:
         """Free whatever was read for a stream; where tiles are skipped nobody may have waited for its last parts."""
@@ -219,6 +220,8 @@ class ArrayReads(Module):
         """Wait until the spikes of the first `planes` planes, last timestep first, are on the chip."""
         context, batch = self._context, stream.micro_batch
         below = context.network.layers[stream.layer].source
+        if below == CONSTANT:
+            return
         tensor = "inputs" if below == INPUT else "spikes"
         if context.placement.is_resident(tensor, below):
             made = context.progress.of(tensor, below, batch.index)
@@ -232,20 +235,20 @@ class ArrayReads(Module):
         self, items: dict[str, list[Descriptor]], plans: dict[Stream, LutPlan], stream: Stream, job: LutJob
     ) -> None:
         context, batch, layer = self._context, stream.micro_batch, stream.layer
-        direct = is_direct(context.network, layer)
+        direct, owner = is_direct(context.network, layer), context.network.joined(layer)
         timesteps = 1 if direct else context.network.timesteps
         if batch.index and not context.placement.is_resident("weight_gradients", layer):
             before = Stream(stream.engine, layer, context.batches[batch.index - 1])
             earlier = self._earlier_sums(before, job, len(plans[before].jobs))
             self._add(items, "weight_gradients", stream, job, 0, earlier)
-        if not direct and not context.placement.is_resident("gradients", context.network.joined(layer)):
+        if not direct and not context.placement.is_resident("gradients", owner):
             parts = context.gradients.parts(layer, batch)
-            for number in range(parts * (1 if layer == context.last_layer else timesteps)):
+            for number in range(parts * (1 if owner == context.last_layer else timesteps)):
                 item = context.gradients.descriptor(layer, batch, *divmod(number, parts))
                 self._add(items, "gradients", stream, job, number, item)
         below = context.network.layers[layer].source
         tensor = "inputs" if below == INPUT else "spikes"
-        if not context.placement.is_resident(tensor, below):
+        if below != CONSTANT and not context.placement.is_resident(tensor, below):
             for step in range(timesteps):
                 item = context.timestep_read(tensor, below, batch, timesteps - 1 - step, timesteps)
                 self._add(items, "spikes", stream, job, step, item)

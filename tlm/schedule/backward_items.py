@@ -86,7 +86,7 @@ def add_reach(upper: LayerShape, gradients: Floats, skip_zero: bool, reach: Coun
 
 def is_union(trace: Trace, layer: int) -> bool:
     """Whether the sums below layer `layer` + 1 serve every timestep: the last layer's gradient is always the same."""
-    return layer == len(trace.network.layers) - 2
+    return layer == trace.network.hidden[-1]
 
 
 def step_operands(

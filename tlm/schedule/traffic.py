@@ -14,7 +14,7 @@ from tlm.schedule.lut_jobs import plan_jobs
 from tlm.schedule.placement import Key, Placement, activation_bits, input_bytes, position_parts
 from tlm.schedule.staging import STATE_BYTES
 from tlm.schedule.step_counts import StepCounts
-from workloads.network import INPUT, Network
+from workloads.network import CONSTANT, INPUT, Network
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class _Count:
         """Read once where they stay, else by every micro-batch's forward pass, its repetition and backward steps."""
         times = int(batch.index == 0)
         if ("weights", layer) in self.spilled:
-            times = 1 if layer == 0 else 2 if layer == self.last else 1 + self.network.timesteps
+            summed = 0 if self.layers[layer].source in (INPUT, CONSTANT) else self.network.timesteps
+            times = 1 + min(summed, 1 if layer == self.last else summed)
             times += int(self.network.joined(layer) in self.recomputed)
         self.traffic.read["weights", layer] += times * self.layers[layer].weights_count * self.value
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rtl_models.reference.packing import bit_plane, forward_indices, update_indices
 from tlm.schedule.geometry import BIT_PLANES, MicroBatch, is_direct
 from tlm.schedule.lut_jobs import ZeroTiles
-from workloads.network import INPUT
+from workloads.network import CONSTANT, INPUT
 from workloads.record import Arithmetic, Flags
 from workloads.trace_file import Trace
 
@@ -50,7 +50,10 @@ def layer_planes(trace: Trace, layer: int, samples: slice) -> list[Flags]:
     if is_direct(trace.network, layer):
         pixels = trace.inputs(samples)
         return [bit_plane(pixels, plane) for plane in range(BIT_PLANES)]
-    source = trace.network.layers[layer].source
+    shape, source = trace.network.layers[layer], trace.network.layers[layer].source
+    if source == CONSTANT:
+        leading = (trace.timesteps, len(trace.labels[samples]))
+        return [np.ones((*leading, shape.in_height, shape.in_width, 1), np.uint8)]
     return [trace.inputs(samples).view(np.uint8) if source == INPUT else trace.spikes(source, samples)]
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from rtl_models.errors import InputError
 from tests.analysis.gpu.test_measured import FILE
+from tests.workloads.residual import conv
 from tlm.analysis.gpu.kernels import step_kernels, stored_bytes
 from tlm.analysis.gpu.layers import from_network
 from tlm.analysis.gpu.measured import parse_measurement
@@ -197,6 +198,15 @@ POOLED = SMALL | {
     ]
 }
 
+RESIDUAL = SMALL | {
+    "layers": [
+        conv(3),
+        conv(3, shortcut=1, bias=True),
+        conv(4, shortcut=1, projection=True, stride=2),
+        {"linear": {"channels": 3, "bias": True}},
+    ]
+}
+
 
 @pytest.fixture
 def network() -> Network:
@@ -204,7 +214,7 @@ def network() -> Network:
 
 
 class TestStep:
-    @pytest.mark.parametrize("source", [SMALL, POOLED], ids=["plain", "pooled"])
+    @pytest.mark.parametrize("source", [SMALL, POOLED, RESIDUAL], ids=["plain", "pooled", "residual"])
     def test_gradients_are_those_of_the_float_step(
         self, script: dict[str, Any], torch: Any, source: dict[str, Any]
     ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from rtl_models.errors import InputError
 from tlm.analysis.gpu.data import package_yaml, read_yaml, table, whole
 from tlm.analysis.gpu.implementation import NORMS, implementation_names
-from workloads.network import Network, list_networks, load_network, parse_network
+from workloads.network import CONSTANT, Network, list_networks, load_network, parse_network
 
 CONV, FC, SPIKE, NORM, POOL, ADD = KINDS = ("conv", "fc", "spike", "norm", "pool", "add")
 PLAIN_NEURON = "plain"
@@ -100,6 +100,8 @@ def from_network(network: Network, neuron: str = PLAIN_NEURON) -> LayerNetwork:
     """Return one of our networks as a list of layers; every timestep is launched by itself, as in the authors' code."""
     layers: list[LayerShape] = []
     for number, layer in enumerate(network.layers):
+        if layer.source == CONSTANT:
+            continue  # its sums are added below; its own weights are few
         inside = (layer.in_channels, layer.in_height, layer.in_width)
         outside = (layer.out_channels, layer.conv_height, layer.conv_width)
         kernel = (layer.kernel_height, layer.kernel_width)
@@ -108,6 +110,8 @@ def from_network(network: Network, neuron: str = PLAIN_NEURON) -> LayerNetwork:
         if layer.pool > 1:
             inside, outside = outside, (layer.out_channels, layer.out_height, layer.out_width)
             layers.append(LayerShape(f"{layer.name} pool", POOL, inside, outside))
+        if network.bias(number) is not None:
+            layers.append(LayerShape(f"{layer.name} bias", ADD, outside, outside))
         if layer.identity is not None or network.projection(number) is not None:
             layers.append(LayerShape(f"{layer.name} shortcut", ADD, outside, outside))
         if layer.spiking:
