@@ -16,6 +16,7 @@ from rtl_models.units import Unit
 from tests.cosim.conftest import OVERRIDES
 from tests.cosim.mutants import crossed_row, silent_row, slow_row
 from tests.cosim.traces import ARITHMETIC, make_step, small_network
+from tests.workloads.residual import biased_network
 from tlm.cli.main import main
 from tlm.config import Config
 from tlm.cosim import config_for_trace, lockstep
@@ -40,6 +41,13 @@ STARVING = (
 def slow_backward_unit(geometry: BackwardUnitGeometry) -> Unit:
     """A unit whose adder takes one cycle more: right bits, wrong cycles."""
     return backward_unit(replace(geometry, adder_latency_cycles=geometry.adder_latency_cycles + 1))
+
+
+def test_a_step_with_shortcuts_and_biases(config: Config, tmp_path: Path) -> None:
+    write_trace(make_step(biased_network(timesteps=1), spread=40), tmp_path / "trace")
+    result = lockstep(tmp_path / "trace", config, window_tiles=100_000)
+    assert result.passed, result.failure
+    assert all(part.results and part.wrong_results == 0 for part in result.parts)
 
 
 def test_a_whole_step(trace_path: Path, config: Config) -> None:

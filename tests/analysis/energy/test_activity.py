@@ -11,6 +11,8 @@ import pytest
 from tests.end_to_end.steps import BATCH, make_record, make_trace, tiny_config
 from tlm.analysis.energy.activity import Activity, step_activity
 from tlm.config import Config
+from tlm.schedule.backward_items import is_union, step_operands
+from tlm.schedule.backward_tasks import backward_tasks
 from tlm.simulation import SimulationResult, simulate
 from workloads.network import Layer
 
@@ -249,6 +251,23 @@ def test_skipped_tiles_are_not_counted() -> None:
     assert skipping.forward.look_ups == result.work["forward_look_ups"] < plain.forward.look_ups
     assert skipping.forward.tables < plain.forward.tables
     assert skipping.transposed_bits < plain.transposed_bits
+
+
+def test_work_of_shortcuts_is_that_of_what_the_units_are_fed() -> None:
+    """Elements of the backward units, and the tiles of projections and biases among those of the layers they join."""
+    config, _, activity = run(("spikes", "residual", 2))
+    trace = make_trace("spikes", "residual", 2)
+    elements = 0
+    for layer, samples in product(trace.network.hidden, batches()):
+        for step in range(1 if is_union(trace, layer) else 2):
+            consumers, masks = step_operands(trace, layer, samples, step, weights=True)
+            for tile in range(-(-trace.network.layers[layer].out_channels // CHANNEL_TILE)):
+                elements += sum(len(t.task.values) for t in backward_tasks(consumers, masks, config, tile))
+    assert activity.backward_elements == elements > 0
+    tiles = [forward_tiles(("spikes", "", 2), 1, layer) for layer in trace.network.layers]
+    positions = [2 * BATCH * layer.out_positions * layer.out_channels for layer in trace.network.layers]
+    assert activity.forward.look_ups == LANES * sum(n * count for n, count in zip(tiles, positions, strict=True))
+    assert activity.weights == sum(layer.weights_count for layer in trace.network.layers)
 
 
 def test_the_ablation_without_skips_counts_every_output() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from rtl_models.errors import InputError
-from tests.workloads.residual import residual_network
+from tests.workloads.residual import biased_network, residual_network
 from tlm.analysis.gpu.data import package_yaml, read_yaml
 from tlm.analysis.gpu.kernels import step_kernels
 from tlm.analysis.gpu.layers import from_network, list_layer_networks, load_layers, parse_layers
@@ -53,6 +53,8 @@ class TestShapes:
         assert (projection.kernel, projection.stride, projection.weights) == ((1, 1), 2, 15)
         launches = [k.launches for k in step_kernels(listed, 1, "binary32") if k.name == "sum of branches"]
         assert launches == [3, 3, 3]  # one a timestep
+        biases = [layer.name for layer in from_network(biased_network()).layers if layer.name.endswith("bias")]
+        assert biases == ["conv2 bias", "conv3 bias", "fc4 bias", "fc5 bias"]
 
     @pytest.mark.parametrize("name", list_networks())
     def test_our_networks_keep_their_sizes(self, name: str) -> None:
