@@ -16,6 +16,7 @@ from rtl_models.backward_unit import BackwardUnitGeometry
 from rtl_models.errors import InputError
 from rtl_models.formats import Bits, FloatFormat, decode, encode
 from rtl_models.reference.rounding import Rounding, round_float, rounding
+from rtl_models.reference.words import words_of_bytes
 from rtl_models.units import Pattern, Response, Stimulus, Words
 
 Counts = NDArray[np.int64]
@@ -172,11 +173,11 @@ def backward_stimulus(
     number, slot, last = element_order(task.group_items, task.counts)
     group_ends = np.zeros(items, np.uint64)
     group_ends[np.cumsum(task.group_items) - 1] = 1
-    table = _to_words(task.weights.astype(geometry.value_format.bits_dtype).view(np.uint8))
+    table = words_of_bytes(task.weights.astype(geometry.value_format.bits_dtype).view(np.uint8))
     return Stimulus(
         beats={
             "item": {
-                "mask": _to_words(np.packbits(task.masks != 0, axis=1, bitorder="little")),
+                "mask": words_of_bytes(np.packbits(task.masks != 0, axis=1, bitorder="little")),
                 "empty": (task.counts == 0).astype(np.uint64)[:, None],
                 "last": group_ends[:, None],
             },
@@ -213,7 +214,7 @@ def backward_payloads(geometry: BackwardUnitGeometry, task: BackwardTask, sums: 
     count = np.full(total, lanes, np.uint64)
     count[first_beat + beats - 1] = active - (beats - 1) * lanes
     return {
-        "data": _to_words(data.reshape(total, lanes).view(np.uint8)),
+        "data": words_of_bytes(data.reshape(total, lanes).view(np.uint8)),
         "count": count[:, None],
         "last": last[:, None],
     }
@@ -227,11 +228,3 @@ def backward_outputs(geometry: BackwardUnitGeometry, response: Response) -> Bits
     lanes = np.ascontiguousarray(data).view(geometry.sum_format.bits_dtype)
     bits: Bits = lanes[np.arange(geometry.lanes) < payload["count"].astype(np.int64)]
     return bits
-
-
-def _to_words(data: NDArray[np.uint8]) -> Words:
-    """Return rows of bytes, least significant first, as 64-bit words."""
-    rows, width = data.shape
-    padded = np.zeros((rows, -(-width // 8) * 8), np.uint8)
-    padded[:, :width] = data
-    return padded.view("<u8").astype(np.uint64)

@@ -16,6 +16,7 @@ from rtl_models.errors import InputError
 from rtl_models.formats import Bits, FloatFormat, decode, encode
 from rtl_models.lut_row import LutRowGeometry
 from rtl_models.reference.rounding import Rounding, round_float, rounding
+from rtl_models.reference.words import words_of_bytes, words_of_fields
 from rtl_models.units import Pattern, Response, Stimulus, Words
 
 _NOTHING: dict[str, Pattern] = {}
@@ -171,7 +172,7 @@ def row_stimulus(
         return np.repeat(flag.astype(np.uint64), task.positions)[:, None]
 
     index: dict[str, Words] = {
-        "index": _pack_indices(task.indices, k),
+        "index": words_of_fields(task.indices.astype(np.uint8), k),
         "init": init[:, None],
         "start": per_beat(task.start),
         "double": per_beat(task.double),
@@ -180,7 +181,7 @@ def row_stimulus(
         "last": last[:, None],
     }
     return Stimulus(
-        beats={"load": {"data": _to_words(loads.view(np.uint8))}, "index": index},
+        beats={"load": {"data": words_of_bytes(loads.view(np.uint8))}, "index": index},
         outputs={"out": int(task.positions[task.emit].sum())},
         valid=valid,
         ready=ready,
@@ -191,18 +192,3 @@ def row_outputs(geometry: LutRowGeometry, response: Response) -> Bits:
     """Return the sums of a response as bit patterns of the sum format, as `lut_row` returns them."""
     bits: Bits = response.payloads["out"]["data"][:, 0].astype(geometry.sum_format.bits_dtype)
     return bits
-
-
-def _pack_indices(indices: NDArray[np.uint8], k: int) -> Words:
-    """Pack [beats, lanes] indices of k bits, lane 0 lowest, into words."""
-    beats, lanes = indices.shape
-    bits = np.unpackbits(indices.astype(np.uint8)[:, :, None], axis=2, count=k, bitorder="little")
-    return _to_words(np.packbits(bits.reshape(beats, lanes * k), axis=1, bitorder="little"))
-
-
-def _to_words(data: NDArray[np.uint8]) -> Words:
-    """Return rows of bytes, least significant first, as 64-bit words."""
-    rows, width = data.shape
-    padded = np.zeros((rows, -(-width // 8) * 8), np.uint8)
-    padded[:, :width] = data
-    return padded.view("<u8").astype(np.uint64)
