@@ -99,6 +99,30 @@ def update_indices(layer: LayerShape, spikes: Flags, k: int, lanes: int) -> Indi
     return indices
 
 
+def point_groups(layer: LayerShape, spikes: Flags, k: int, lanes: int) -> Indices:
+    """Return what the weight update transposes of one micro-batch's spikes [T, B, H, W, C]: [points, channel groups].
+
+    Points are those of `update_gradients`, channel groups are (r, s, c div k); bit i of an entry is the spike that the
+    point meets in channel i of the group, 0 outside the input and beyond the channels.
+    """
+    timesteps, samples, _, _, channels = spikes.shape
+    planes, padding, stride = timesteps * samples, layer.padding, layer.stride
+    per_tap, padded = -(-channels // k), plane_points(layer, k)
+    maps = np.ascontiguousarray(spikes[::-1]).reshape(planes, *spikes.shape[2:])
+    maps = np.pad(maps, ((0, 0), (padding, padding), (padding, padding), (0, per_tap * k - channels)))
+    packed = np.packbits(maps.reshape(*maps.shape[:3], per_tap, k), axis=4, bitorder="little")[..., 0]
+    rows, columns = layer.conv_height, layer.conv_width
+    groups = np.zeros(
+        (update_group_count(layer, planes, k, lanes) * k, layer.kernel_height, layer.kernel_width, per_tap), np.uint8
+    )
+    points = groups[: planes * padded].reshape(planes, padded, *groups.shape[1:])
+    for r in range(layer.kernel_height):
+        for s in range(layer.kernel_width):
+            met = packed[:, r : r + stride * (rows - 1) + 1 : stride, s : s + stride * (columns - 1) + 1 : stride]
+            points[:, : rows * columns, r, s] = met.reshape(planes, rows * columns, per_tap)
+    return groups.reshape(len(groups), -1)
+
+
 def _geometry(layer: LayerShape) -> tuple[int, int, int, int, int, int, int]:
     """Return what the packing kernels need to know of a layer."""
     return (

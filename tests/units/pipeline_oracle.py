@@ -114,3 +114,22 @@ def fifo_transfers(beats: int, depth: int, put: Pattern | None, get: Pattern | N
             held.append(cycle)
         cycle += 1
     return {"put": source.transfers, "get": out}
+
+
+def transposition_transfers(
+    words: int, latency: int, spikes: Pattern | None, indices: Pattern | None
+) -> dict[str, list[int]]:
+    """Step a transposition unit clock by clock and return the cycle of every transfer."""
+    source, out = Source(words, spikes), list[int]()
+    registers = [False] * latency
+    cycle = 0
+    while len(out) < words:
+        offered = source.offers(cycle)
+        if not registers[-1] or is_ready(indices, cycle):
+            if registers[-1]:
+                out.append(cycle)
+            registers = [offered, *registers[:-1]]
+            if offered:
+                source.take(cycle)
+        cycle += 1
+    return {"spikes": source.transfers, "indices": out}

@@ -11,9 +11,11 @@ from rtl_models.fifo import fifo_unit
 from rtl_models.lut_row import lut_row_unit
 from rtl_models.pipeline_task import pipeline_stimulus
 from rtl_models.reference.row import row_stimulus
+from rtl_models.reference.transposition import transposition_stimulus
 from rtl_models.simulators import simulator_by_name
+from rtl_models.transposition_unit import transposition_unit
 from rtl_models.units import Stimulus, Unit, Words
-from tests.units import test_lut_row
+from tests.units import test_lut_row, test_transposition_unit
 from tests.units.icarus import PASSED, needs_icarus, replay, verilog_of
 from tests.units.pipeline_contract import BRAIN, HALF, PipelineContract, stalled
 from tests.units.test_gradient_unit import GradientContract
@@ -54,15 +56,19 @@ def row_case() -> tuple[Unit, Stimulus]:
     return lut_row_unit(geometry), row_stimulus(geometry, case.task, case.valid, case.ready)
 
 
-def case_of(name: str) -> tuple[Unit, Stimulus]:
-    if name in CONTRACTS:
-        return elements_case(name)
-    return fifo_case() if name == "fifo" else row_case()
+def transposition_case() -> tuple[Unit, Stimulus]:
+    rng, geometry = np.random.default_rng(6), test_transposition_unit.ODD
+    case = test_transposition_unit.stalled(rng, test_transposition_unit.random_task(rng, geometry, 150))
+    patterns = {"spikes": case.spikes}, {"indices": case.indices}
+    return transposition_unit(geometry), transposition_stimulus(geometry, case.task, *patterns)
 
 
-@pytest.mark.parametrize("name", [*CONTRACTS, "fifo", "lut_row"])
+OTHERS = {"fifo": fifo_case, "lut_row": row_case, "transposition": transposition_case}
+
+
+@pytest.mark.parametrize("name", [*CONTRACTS, *OTHERS])
 def test_icarus_agrees_with_the_other_simulators(name: str, tmp_path: Path) -> None:
-    unit, stimulus = case_of(name)
+    unit, stimulus = OTHERS[name]() if name in OTHERS else elements_case(name)
     (response,) = simulator_by_name("auto").run(unit, [stimulus])
     assert replay(unit, stimulus, response, tmp_path) == PASSED
 

@@ -1,7 +1,8 @@
-"""When an element-wise unit, and a FIFO, do what: the cycle of every transfer under back-pressure.
+"""When an element-wise unit, the transposition unit, and a FIFO, do what: the cycle of every transfer under stalls.
 
 An element-wise unit (neuron, gradient, weight gradient, optimiser) computes in front of `latency_cycles` registers that
-all stand still while a result waits. Stall-free, N elements take N + latency cycles, and their constants one more.
+all stand still while a result waits. Stall-free, N elements take N + latency cycles, and their constants one more. The
+transposition unit is such a pipeline without constants; its elements are words.
 """
 
 from __future__ import annotations
@@ -36,8 +37,21 @@ class PipelineTransfers:
 
 
 @dataclass(frozen=True)
-class PipelineTiming:
-    """The cycle law of an element-wise unit. Raises InputError for a latency below one cycle."""
+class BeatTransfers:
+    """The cycle in which every beat enters a FIFO or the transposition unit, and in which it leaves."""
+
+    put: Cycles
+    get: Cycles
+
+    @property
+    def cycles_total(self) -> int:
+        """The last transfer's cycle plus one."""
+        return int(self.get[-1]) + 1
+
+
+@dataclass(frozen=True)
+class _FrozenPipeline:
+    """Registers that all stand still while a result waits. Raises InputError for a latency below one cycle."""
 
     latency_cycles: int
 
@@ -45,15 +59,32 @@ class PipelineTiming:
         if self.latency_cycles < 1:
             raise InputError("latency_cycles", "pipeline law", self.latency_cycles, "1 or more")
 
-    @property
-    def fill_cycles(self) -> int:
-        """Cycles that a group takes beyond one per element: its constants' beat, and the way through the registers."""
-        return 1 + self.latency_cycles
-
     def stall_free_cycles(self, elements: int) -> int:
         """Return the cycles of `elements` elements, from the first one's transfer to the last result's."""
         _check_counts([elements])
         return elements + self.latency_cycles
+
+
+@dataclass(frozen=True)
+class TranspositionTiming(_FrozenPipeline):
+    """The cycle law of the transposition unit. Raises InputError for a latency below one cycle."""
+
+    def transfers(self, words: int, valid: Pattern = _ALWAYS, ready: Pattern = _ALWAYS) -> BeatTransfers:
+        """Return the cycle of every transfer of `words` words under the source's and the sink's patterns."""
+        put, get = np.empty(words, np.int64), np.empty(words, np.int64)
+        following = (next_set(_ALWAYS), next_set(valid), next_set(ready))
+        _pipeline(_check_counts([words]), self.latency_cycles, following, np.empty(0, np.int64), put, get)
+        return BeatTransfers(put, get)
+
+
+@dataclass(frozen=True)
+class PipelineTiming(_FrozenPipeline):
+    """The cycle law of an element-wise unit. Raises InputError for a latency below one cycle."""
+
+    @property
+    def fill_cycles(self) -> int:
+        """Cycles that a group takes beyond one per element: its constants' beat, and the way through the registers."""
+        return 1 + self.latency_cycles
 
     def stream_cycles(self, counts: ArrayLike) -> int:
         """Return the stall-free cycles of groups of `counts` [groups] elements, each with its constants first."""
@@ -82,19 +113,6 @@ class PipelineTiming:
 
 
 @dataclass(frozen=True)
-class FifoTransfers:
-    """The cycle in which every beat is put into a FIFO, and in which it leaves."""
-
-    put: Cycles
-    get: Cycles
-
-    @property
-    def cycles_total(self) -> int:
-        """The last transfer's cycle plus one."""
-        return int(self.get[-1]) + 1
-
-
-@dataclass(frozen=True)
 class FifoTiming:
     """The cycle law of a FIFO of `depth` beats. Raises InputError for a depth below one."""
 
@@ -104,7 +122,7 @@ class FifoTiming:
         if self.depth < 1:
             raise InputError("depth", "FIFO law", self.depth, "1 or more")
 
-    def transfers(self, beats: int, valid: Pattern = _ALWAYS, ready: Pattern = _ALWAYS) -> FifoTransfers:
+    def transfers(self, beats: int, valid: Pattern = _ALWAYS, ready: Pattern = _ALWAYS) -> BeatTransfers:
         """Return the cycle of every transfer of `beats` beats under the source's and the sink's patterns.
 
         A beat may leave from the cycle after it came; a full FIFO takes the next one in the cycle after one has left.
@@ -112,7 +130,7 @@ class FifoTiming:
         _check_counts([beats])
         put, get = np.empty(beats, np.int64), np.empty(beats, np.int64)
         _fifo(self.depth, next_set(valid), next_set(ready), put, get)
-        return FifoTransfers(put, get)
+        return BeatTransfers(put, get)
 
 
 def _check_counts(counts: ArrayLike) -> Cycles:
@@ -136,7 +154,7 @@ def _pipeline(
     element: Cycles,
     out: Cycles,
 ) -> None:
-    """Fill in the cycles of all transfers.
+    """Fill in the cycles of all transfers; `constants` is empty where elements need none.
 
     The pipeline moves in slots: a slot is a cycle in which no result waits. Slots follow each other cycle by cycle, but
     a slot in which a result leaves waits for the sink. An element taken in slot s leaves in slot s + latency.
@@ -147,8 +165,9 @@ def _pipeline(
     taken, left = 0, 0
     leaving = np.empty(len(out), np.int64)  # the slot in which each result leaves
     for group in range(len(counts)):
-        last_constants = max(_first_set(constants_flags, last_constants + 1), last_out + 1)
-        constants[group] = last_constants
+        if len(constants):
+            last_constants = max(_first_set(constants_flags, last_constants + 1), last_out + 1)
+            constants[group] = last_constants
         for _ in range(counts[group]):
             earliest = max(_first_set(element_flags, last_element + 1), last_constants + 1)
             while cycle < earliest:
