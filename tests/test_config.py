@@ -18,6 +18,7 @@ KEYS = ", ".join(Config.model_fields)
 
 sizes = st.integers(1, 2**40)
 vector_units = st.fixed_dictionaries({}, optional={"width": sizes, "latency_cycles": st.integers(1, 64)})
+transposition_units = st.fixed_dictionaries({}, optional={"width": st.integers(64, 2**40)})  # 8 x 8 bits or more
 lut_engines = st.fixed_dictionaries({}, optional={"arrays": sizes, "rows": sizes, "accumulator_depth": sizes})
 tables = st.fixed_dictionaries(
     {},
@@ -36,7 +37,7 @@ tables = st.fixed_dictionaries(
         "forward_engine": lut_engines,
         "weight_update_engine": lut_engines,
         "neuron_unit": vector_units,
-        "transposition_unit": vector_units,
+        "transposition_unit": transposition_units,
         "dram": st.fixed_dictionaries({}, optional={"latency_ps": st.integers(0, 10**9), "channels": sizes}),
     },
 )
@@ -200,3 +201,9 @@ def test_unknown_preset_and_missing_file(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff")
     with pytest.raises(InputError, match=r"^config: cannot read the configuration \(.*utf-8.*\), got '.*latin\.yaml'$"):
         load_config(str(tmp_path / "latin.yaml"))
+
+
+def test_a_transposition_unit_narrower_than_one_block() -> None:
+    words = r"^h2learn: transposition_unit.width must be at least lut.k squared, 16, got 15$"
+    with pytest.raises(InputError, match=words):
+        load_config("h2learn", ("transposition_unit.width=15",))

@@ -89,7 +89,7 @@ class NeuronUnitConfig(VectorUnitConfig):
 
 
 class TranspositionUnitConfig(VectorUnitConfig):
-    """The transposition unit: `width` spike bits a cycle."""
+    """The transposition unit: whole blocks of k x k spike bits, at most `width` bits a cycle."""
 
     width: Positive = 1024
     latency_cycles: Latency = 2
@@ -203,6 +203,18 @@ class Config(_Table):
                 f"backward_engine.lanes must be at most channel_tile {unit.channel_tile}, got {unit.lanes}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_transposition(self) -> Config:
+        width, least = self.transposition_unit.width, self.lut.k**2
+        if width < least:
+            raise ValueError(f"transposition_unit.width must be at least lut.k squared, {least}, got {width}")
+        return self
+
+    @property
+    def transposition_blocks(self) -> int:
+        """Blocks of k x k spike bits that the transposition unit takes in a cycle."""
+        return self.transposition_unit.width // self.lut.k**2
 
     @property
     def in_flight(self) -> int:

@@ -1,10 +1,11 @@
-"""The RTL blocks of a configuration: the geometry of its LUT row and of its sparse backward unit."""
+"""The RTL blocks of a configuration: the geometry of its LUT row, sparse backward and transposition unit."""
 
 from __future__ import annotations
 
 from rtl_models.backward_unit import BackwardUnitGeometry
 from rtl_models.errors import InputError
 from rtl_models.lut_row import LutRowGeometry
+from rtl_models.transposition_unit import TranspositionGeometry
 from tlm.config import LUT, Config
 
 
@@ -41,4 +42,11 @@ def backward_geometry(config: Config) -> BackwardUnitGeometry:
         adder_latency_cycles=engine.adder_latency_cycles,
         value_format=contract.value,
         sum_format=contract.sum,
+    )
+
+
+def transposition_geometry(config: Config) -> TranspositionGeometry:
+    """The transposition unit of a configuration."""
+    return TranspositionGeometry(
+        k=config.lut.k, blocks=config.transposition_blocks, latency_cycles=config.transposition_unit.latency_cycles
     )

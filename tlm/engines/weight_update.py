@@ -17,6 +17,7 @@ from tlm.memory.buffer import Transfer
 from tlm.memory.dma import DRAM_READ, Descriptor, Prefetch
 from tlm.schedule.geometry import is_direct, update_point_groups, update_work
 from tlm.schedule.lut_jobs import LutJob, LutPlan, ZeroTiles, plan_jobs
+from tlm.schedule.transposition import words_per_tile
 from tlm.schedule.zero_tiles import update_zero_tiles
 from workloads.network import CONSTANT, INPUT
 
@@ -148,13 +149,15 @@ class WeightUpdateEngine(Module):
         arithmetic = context.arithmetic
         for stream, plan in self.plans.items():
             yield from context.order.enter(stream)
+            layer = context.network.layers[stream.layer]
             for job in plan.of_array(array):
+                words = words_per_tile(layer, job.position_first, job.position_end, context.config)
+                bits = job.position_count * arithmetic.k * arithmetic.lanes
                 for number, tile in enumerate(job.tiles):
                     level = self._planes_needed(stream, tile)
                     yield from self._spilled[array].wait_for_spikes(stream, job, level)
-                    bits = job.position_count * arithmetic.k * arithmetic.lanes
                     first = job is plan.jobs[0] and number == 0
-                    yield from self.transposition.request(array, bits, fill=first)
+                    yield from self.transposition.request(array, words, bits, fill=first)
 
     def _store(self, array: LutArray, _process: Process) -> Steps:
         """Write sums that do not stay on the chip back to DRAM, job by job; after the last one they are complete."""

@@ -25,9 +25,11 @@ STEPS: list[Step] = [
     ("direct", "pool", 2),
 ]
 LANES, K, CHANNEL_TILE = 2, 3, 2
+BLOCKS = 4  # of 3 x 3 bits in 40 that the transposition unit takes at once
 DEEP = (  # one array whose accumulators hold every position: one position block
     "forward_engine={arrays: 1, rows: 2, accumulator_depth: 4096}",
     "weight_update_engine={arrays: 1, rows: 3, accumulator_depth: 4096}",
+    "transposition_unit={width: 40, latency_cycles: 2}",
 )
 
 
@@ -93,7 +95,8 @@ def test_look_ups_and_tables_of_the_update_engine(step: Step) -> None:
             tiles = update_tiles(step, index, layer, batch.stop - batch.start)
             tables += layer.out_channels * tiles * LANES
             look_ups += layer.out_channels * tiles * layer.elements * LANES
-            bits += row_blocks * tiles * layer.elements * K * LANES
+            blocks = layer.kernel_height * layer.kernel_width * -(-layer.in_channels // K) * LANES
+            bits += row_blocks * tiles * -(-blocks // BLOCKS) * BLOCKS * K * K  # all elements in one position block
             sums += layer.out_channels * layer.elements if direct(step, index) else 0
     assert activity.weight_update.look_ups == look_ups
     assert activity.weight_update.tables == tables

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tlm.config import ADDERS, LUT, Config
+from tlm.rtl_geometry import transposition_geometry
 from tlm.schedule.backward_items import is_union
 from tlm.schedule.geometry import MicroBatch, forward_work, is_direct, micro_batches, update_work
 from tlm.schedule.lut_jobs import LutPlan, ZeroTiles, plan_jobs
 from tlm.schedule.step_counts import StepCounts
+from tlm.schedule.transposition import words_per_tile
 from tlm.schedule.zero_tiles import forward_zero_tiles, update_zero_tiles
 from tlm.simulation import SimulationResult
+from workloads.network import Layer
 from workloads.trace_file import Trace
 
 
@@ -50,6 +53,7 @@ class Activity:
     scaled_sums: int
     """Sums over bytes that pass the weight gradient unit."""
     transposed_bits: int
+    """Bits of the words that pass the transposition unit, with those that fill up blocks and words."""
     synaptic_operations: int
 
 
@@ -78,7 +82,7 @@ def step_activity(trace: Trace, config: Config, result: SimulationResult, counts
         gradients=_neurons(trace, hidden),
         weights=sum(layer.weights_count for layer in trace.network.layers),
         scaled_sums=sum(_sums(plan) for layer, plan in update if is_direct(trace.network, layer)),
-        transposed_bits=sum(_transposed_bits(plan, config) for _, plan in update),
+        transposed_bits=sum(_transposed_bits(trace.network.layers[layer], plan, config) for layer, plan in update),
         synaptic_operations=sum(result.operations.values()),
     )
 
@@ -133,9 +137,11 @@ def _sums(plan: LutPlan) -> int:
     return sum(job.row_count * job.position_count for job in plan.jobs)
 
 
-def _transposed_bits(plan: LutPlan, config: Config) -> int:
-    bits_per_position = config.lut.k * config.lut.lanes
-    return sum(len(job.tiles) * job.position_count for job in plan.jobs) * bits_per_position
+def _transposed_bits(layer: Layer, plan: LutPlan, config: Config) -> int:
+    words = sum(
+        len(job.tiles) * words_per_tile(layer, job.position_first, job.position_end, config) for job in plan.jobs
+    )
+    return words * transposition_geometry(config).width_bits
 
 
 def _neurons(trace: Trace, layers: Iterable[int]) -> int:

@@ -135,8 +135,8 @@ def _vector_lines(did: Activity, config: Config, unit: UnitEnergy) -> Iterator[E
     yield EnergyLine(group, "gradients", did.gradients, "neuron and timestep", unit.gradient(config))
     yield EnergyLine(group, "weights", did.weights, "weight", unit.optimise(config))
     yield EnergyLine(group, "sums over bytes", did.scaled_sums, "sum", unit.scale_sum(config))
-    # a bit passes two registers
-    yield EnergyLine(group, "transposition", did.transposed_bits, "bit", unit.flip_flop() * 2)
+    registers = config.transposition_unit.latency_cycles
+    yield EnergyLine(group, "transposition", did.transposed_bits, "bit", unit.flip_flop() * registers)
 
 
 def _register_lines(config: Config, result: SimulationResult, area: ChipArea, unit: UnitEnergy) -> Iterator[EnergyLine]:
