@@ -19,6 +19,7 @@ OVERRIDES = (
     "neuron_unit.latency_cycles=3",
     "gradient_unit.latency_cycles=2",
     "optimiser_unit.latency_cycles=1",
+    "transposition_unit={width: 40, latency_cycles: 3}",
 )
 
 

@@ -30,6 +30,7 @@ ENGINE_OF = {
     "neuron_unit": ("neuron", 1),
     "backward_unit": ("backward", 0),
     "gradient_unit": ("gradient", 0),
+    "transposition_unit": ("transposition", 1),
     "weight_gradient_unit": ("weight_gradient", 0),
     "optimiser_unit": ("optimiser", 2),
 }

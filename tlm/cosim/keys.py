@@ -8,10 +8,11 @@ FORWARD = "forward"
 NEURON = "neuron"
 BACKWARD = "backward"
 GRADIENT = "gradient"
+TRANSPOSITION = "transposition"
 WEIGHT_UPDATE = "weight_update"
 WEIGHT_GRADIENT = "weight_gradient"
 OPTIMISER = "optimiser"
-ENGINES = (FORWARD, NEURON, BACKWARD, GRADIENT, WEIGHT_UPDATE, WEIGHT_GRADIENT, OPTIMISER)
+ENGINES = (FORWARD, NEURON, BACKWARD, GRADIENT, TRANSPOSITION, WEIGHT_UPDATE, WEIGHT_GRADIENT, OPTIMISER)
 """All engines, in the order of a training step."""
 _ROW_IS = {NEURON: "timestep", GRADIENT: "timestep", BACKWARD: "step"}
 
@@ -21,8 +22,8 @@ class StreamKey:
     """Names one stream: engine, layer (from 0), micro-batch, row and block, which mean something else to each engine.
 
     LUT engines: output row and position block; neuron and gradient unit: timestep (from 0) and block of elements;
-    backward engine: step (from the last timestep on) and channel tile; weight gradient and optimiser unit: row 0 and
-    block of elements.
+    backward engine: step (from the last timestep on) and channel tile; transposition unit: row 0, and run of tiles
+    of a position block; weight gradient and optimiser unit: row 0 and block of elements.
     """
 
     engine: str

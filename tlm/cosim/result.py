@@ -16,8 +16,6 @@ PROVED = "proved"
 REFUTED = "refuted"
 NOT_YET = "not yet"
 
-UNITS_WITHOUT_RTL = ("transposition_unit",)
-
 
 @dataclass
 class Comparison:
@@ -125,7 +123,7 @@ class CosimResult:
 def verdicts(
     engines_of: Mapping[str, tuple[str, ...]], comparisons: list[Comparison], failure: Failure | None
 ) -> list[UnitVerdict]:
-    """Judge every unit by the comparisons of its engines, `engines_of` it; those without RTL are `not yet`."""
+    """Judge every unit by the comparisons of its engines, `engines_of` it."""
     judged = []
     for unit, engines in engines_of.items():
         own = [entry for entry in comparisons if entry.engine in engines]
@@ -133,7 +131,7 @@ def verdicts(
             judged.append(UnitVerdict(unit, REFUTED, f"{failure.stream}: {failure.difference}"))
         else:
             judged.append(_verdict(unit, own))
-    return judged + [UnitVerdict(unit, NOT_YET, "no RTL yet: its law is not compared") for unit in UNITS_WITHOUT_RTL]
+    return judged
 
 
 def _verdict(unit: str, comparisons: list[Comparison]) -> UnitVerdict:

@@ -13,10 +13,20 @@ from tlm.cosim.units.gradient_unit import Gradient
 from tlm.cosim.units.lut_row import Forward, WeightUpdate
 from tlm.cosim.units.neuron_unit import Neuron
 from tlm.cosim.units.optimiser_unit import Optimiser
+from tlm.cosim.units.transposition_unit import TranspositionEngine
 from tlm.cosim.units.weight_gradient_unit import WeightGradient
 from workloads.trace_file import Trace
 
-ENGINES: tuple[type[Engine], ...] = (Forward, Neuron, Backward, Gradient, WeightUpdate, WeightGradient, Optimiser)
+ENGINES: tuple[type[Engine], ...] = (
+    Forward,
+    Neuron,
+    Backward,
+    Gradient,
+    TranspositionEngine,
+    WeightUpdate,
+    WeightGradient,
+    Optimiser,
+)
 """In the order of a training step."""
 HARDWARE: dict[str, Hardware[Any, Any]] = {engine.hardware.name: engine.hardware for engine in ENGINES}
 """By name."""
