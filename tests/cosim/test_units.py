@@ -11,6 +11,7 @@ import pytest
 
 from rtl_models.errors import InputError
 from rtl_models.pipeline import PipelineGeometry
+from rtl_models.reference.packing import point_groups
 from rtl_models.simulators import SimulatorError
 from rtl_models.simulators.build import build_unit
 from rtl_models.units import Unit
@@ -22,6 +23,7 @@ from tlm.cosim import Tile, config_for_trace, cosim, cosimulate, read_tiles, rep
 from tlm.cosim.cases import make_case
 from tlm.cosim.tile_file import FailingTile, read_tile, write_tile
 from tlm.cosim.units import HARDWARE, open_engines
+from tlm.cosim.units import transposition_unit as transposition_module
 from workloads.record import StepRecord
 from workloads.trace_file import open_trace, write_trace
 
@@ -254,3 +256,19 @@ def test_configurations_of_the_preset_can_be_built(trace_path: Path) -> None:
     with open_trace(trace_path) as trace:
         engines = open_engines(trace, config_for_trace(trace.arithmetic))
     assert {engine.hardware.name for engine in engines.values()} == set(HARDWARE)
+
+
+def test_spikes_that_reach_the_transposition_in_another_order_are_found(
+    trace_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weight update's indices are packed for themselves: points one later than theirs do not lead to them."""
+
+    def late(*arguments: Any) -> np.ndarray:
+        return np.roll(point_groups(*arguments), 1, axis=0)
+
+    with open_trace(trace_path) as trace:
+        engine = open_engines(trace, config)["transposition"]
+        assert not any(len(entry.trace_mismatches) for key in engine.keys(1) for entry in engine.expect(key))
+        monkeypatch.setattr(transposition_module, "point_groups", late)
+        engine = open_engines(trace, config)["transposition"]
+        assert any(len(entry.trace_mismatches) for key in engine.keys(1) for entry in engine.expect(key))
