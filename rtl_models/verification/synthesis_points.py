@@ -13,6 +13,7 @@ from rtl_models.lut_row import LutRowGeometry, lut_row_unit
 from rtl_models.neuron_unit import neuron_unit
 from rtl_models.optimiser_unit import optimiser_unit
 from rtl_models.pipeline import PipelineGeometry
+from rtl_models.transposition_unit import TranspositionGeometry, transposition_unit
 from rtl_models.units import Unit
 from rtl_models.verification.arithmetic_units import (
     adder_unit,
@@ -47,7 +48,7 @@ class SynthesisPoint:
 
 def synthesis_points() -> list[SynthesisPoint]:
     """Return all points, each once, the arithmetic blocks first."""
-    points = [*_arithmetic(), *_rows(), *_backward(), *_pipelined(), *_fifos()]
+    points = [*_arithmetic(), *_rows(), *_backward(), *_pipelined(), *_transpositions(), *_fifos()]
     return list({point.label: point for point in points}.values())
 
 
@@ -115,6 +116,15 @@ def _pipelined() -> list[SynthesisPoint]:
     geometry = PipelineGeometry(latency_cycles=4)
     points.append(SynthesisPoint("weight_gradient_unit", _geometry(geometry), weight_gradient_unit(geometry)))
     return points
+
+
+def _transpositions() -> list[SynthesisPoint]:
+    """Blocks, k and latency around a small unit; and the preset's width, which no fit uses."""
+    units = [TranspositionGeometry(k=4, blocks=blocks, latency_cycles=1) for blocks in (1, 4, 16)]
+    units += [TranspositionGeometry(k=4, blocks=4, latency_cycles=latency) for latency in (2, 4)]
+    units += [TranspositionGeometry(k=k, blocks=4, latency_cycles=2) for k in (1, 3, 8)]
+    units += [TranspositionGeometry()]
+    return [SynthesisPoint("transposition_unit", _geometry(unit), transposition_unit(unit)) for unit in units]
 
 
 def _fifos() -> list[SynthesisPoint]:

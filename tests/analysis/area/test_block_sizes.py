@@ -13,13 +13,15 @@ from rtl_models.errors import InputError
 from rtl_models.formats import BFLOAT16, BINARY16, BINARY32
 from rtl_models.lut_row import LutRowGeometry
 from rtl_models.transistors import transistor_counts
+from rtl_models.transposition_unit import TranspositionGeometry
 from tlm.analysis.area.backward_size import UNIT, backward_size
 from tlm.analysis.area.fit import Fit, Sample, coefficients, fit, left_out_errors
 from tlm.analysis.area.row_size import ROW, row_size
-from tlm.analysis.area.vector_size import UNITS, transposition_size, vector_size
+from tlm.analysis.area.transposition_size import transposition_fit, transposition_records, transposition_size
+from tlm.analysis.area.vector_size import UNITS, vector_size
 from tlm.analysis.technology.range import Range
 
-ROW_ERROR, BACKWARD_ERROR = 0.05, 0.03  # stated in docs/area.md
+ROW_ERROR, BACKWARD_ERROR, TRANSPOSITION_ERROR = 0.05, 0.03, 0.02  # stated in docs/area.md
 
 
 class TestFit:
@@ -152,7 +154,20 @@ class TestVectorUnits:
         with pytest.raises(InputError, match=words):
             vector_size("neuron_unit", BINARY32, BINARY32, 4)
 
-    def test_the_estimate_of_the_transposition(self) -> None:
-        found = transposition_size(16, Range(1, 2, 3))
-        one = 2 * 16 * 16 + 16 * 4 * 12
-        assert found.logic == Range(one, 2 * one, 3 * one)
+
+class TestTransposition:
+    def test_every_size_left_out_is_told_within_the_stated_error(self) -> None:
+        assert len(transposition_records(held_out=False)) >= 8
+        assert transposition_fit().error < TRANSPOSITION_ERROR
+
+    def test_the_preset_is_told_by_the_others(self) -> None:
+        (record,) = transposition_records(held_out=True)
+        found = transposition_size(TranspositionGeometry())
+        assert record.geometry == {"k": 4, "blocks": 64, "latency_cycles": 2}
+        assert found.logic.nominal == pytest.approx(record.transistors, rel=0.001)
+        assert found.flip_flops == record.flip_flops
+
+    def test_flip_flops_are_those_counted(self) -> None:
+        for record in transposition_records(held_out=False):
+            unit = TranspositionGeometry(**{name: int(value) for name, value in record.geometry.items()})
+            assert transposition_size(unit).flip_flops == record.flip_flops

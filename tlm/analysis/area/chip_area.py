@@ -9,12 +9,13 @@ from rtl_models.errors import InputError
 from tlm.analysis.area.backward_size import backward_size
 from tlm.analysis.area.component import NOTHING, Component, latches, logic, sram
 from tlm.analysis.area.row_size import row_size
-from tlm.analysis.area.vector_size import transposition_size, vector_size
+from tlm.analysis.area.transposition_size import transposition_size
+from tlm.analysis.area.vector_size import vector_size
 from tlm.analysis.technology.constants import Constants, constants
 from tlm.analysis.technology.range import Range
 from tlm.config import LUT, BufferPortsConfig, Config, LutEngineConfig
 from tlm.memory.standard import load_standard
-from tlm.rtl_geometry import backward_geometry, row_geometry
+from tlm.rtl_geometry import backward_geometry, row_geometry, transposition_geometry
 
 CHANNELS_PER_STACK = {"HBM2": 8, "HBM3": 16}
 """JEDEC JESD235A and JESD238: channels of one stack."""
@@ -118,8 +119,8 @@ def _vector_units(config: Config, table: Constants) -> Iterator[Component]:
     for block, (count, latency_cycles) in lanes.items():
         size = vector_size(block, value, total, latency_cycles)
         yield logic(VECTOR, block.replace("_", " "), count, size, table, "synthesised")
-    size = transposition_size(config.transposition_unit.width, table.range("transposition_factor"))
-    yield logic(VECTOR, "transposition unit", 1, size, table, "estimated, no RTL")
+    size = transposition_size(transposition_geometry(config))
+    yield logic(VECTOR, "transposition unit", 1, size, table, "fit of synthesised units")
 
 
 def _buffers(config: Config, table: Constants) -> Iterator[Component]:

@@ -1,4 +1,4 @@
-"""The size of a lane of a vector unit (neuron, gradient, optimiser, weight gradient), and the transposition unit."""
+"""The size of a lane of a vector unit (neuron, gradient, optimiser, weight gradient)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ UNITS = {
     "optimiser_unit": optimiser_unit,
     "weight_gradient_unit": weight_gradient_unit,
 }
-MULTIPLEXER_TRANSISTORS = 12  # two NAND2 pairs and an inverter's share, as Yosys' gates make one
 
 
 def vector_size(block: str, value: FloatFormat, total: FloatFormat, latency_cycles: int) -> BlockSize:
@@ -39,14 +38,3 @@ def vector_size(block: str, value: FloatFormat, total: FloatFormat, latency_cycl
     allowed = "; ".join(f"{r.geometry['value_format']} and {r.geometry['sum_format']}" for r in records)
     formats = f"{value.name} and {total.name}"
     raise InputError(f"transistors of the {block.replace('_', ' ')} were not counted", "area", formats, allowed)
-
-
-def transposition_size(width: int, factor: Range) -> BlockSize:
-    """Estimate a transposition unit of `width` spike bits a cycle, which has no RTL.
-
-    Two registers of `width` bits, and between them a shuffle of log2(width) stages of multiplexers. `factor` spreads
-    the estimate.
-    """
-    flip_flops = 2 * width
-    shuffle = width * max(1, (width - 1).bit_length()) * MULTIPLEXER_TRANSISTORS
-    return BlockSize(logic=factor * (flip_flops * FLIP_FLOP_TRANSISTORS + shuffle), flip_flops=flip_flops)
