@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.units.icarus import verilog_of
-from tests.units.test_icarus import CONTRACTS, case_of
+from tests.units.test_icarus import UNITS, case_of
 
 _DECLARED = re.compile(
     r"^(?P<local> +)?(?:reg|wire|input|output|integer)\s*(?:\[[^\]]*\])?\s*(?P<name>\w+)", re.MULTILINE
@@ -20,7 +20,7 @@ def hidden_signals(verilog: str) -> set[str]:
     return {name for local, name in found if local} & {name for local, name in found if not local}
 
 
-@pytest.mark.parametrize("name", [*CONTRACTS, "fifo", "lut_row"])
+@pytest.mark.parametrize("name", UNITS)
 def test_no_variable_hides_a_signal(name: str) -> None:
     assert hidden_signals(verilog_of(case_of(name)[0])) == set()
 

@@ -64,11 +64,16 @@ def transposition_case() -> tuple[Unit, Stimulus]:
 
 
 OTHERS = {"fifo": fifo_case, "lut_row": row_case, "transposition": transposition_case}
+UNITS = [*CONTRACTS, *OTHERS]
 
 
-@pytest.mark.parametrize("name", [*CONTRACTS, *OTHERS])
+def case_of(name: str) -> tuple[Unit, Stimulus]:
+    return OTHERS[name]() if name in OTHERS else elements_case(name)
+
+
+@pytest.mark.parametrize("name", UNITS)
 def test_icarus_agrees_with_the_other_simulators(name: str, tmp_path: Path) -> None:
-    unit, stimulus = OTHERS[name]() if name in OTHERS else elements_case(name)
+    unit, stimulus = case_of(name)
     (response,) = simulator_by_name("auto").run(unit, [stimulus])
     assert replay(unit, stimulus, response, tmp_path) == PASSED
 
