@@ -34,6 +34,7 @@ COMMANDS = {
     "gpu": LazyCommand("tlm.cli.gpu:gpu", "Estimate a training step on a GPU; check the estimate."),
     "area": LazyCommand("tlm.cli.area:area", "Show the transistors and the area of a configuration."),
     "evaluate": LazyCommand("tlm.cli.evaluate:evaluate", "Compare training steps of whole networks with a GPU."),
+    "search": LazyCommand("tlm.cli.search:search", "Search the fastest machine within an area."),
     "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
     "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: what bandwidth and buffers it needs."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),

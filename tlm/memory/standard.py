@@ -6,10 +6,12 @@ whole table or beside a number. ``standards/`` holds ours; `load_standard` reads
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -130,15 +132,20 @@ def standard_table(name_or_path: str) -> str:
         raise InputError(f"cannot read the table of a DRAM standard: {error}", name_or_path) from error
 
 
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    """Return the content of a table, parsed once: a search over many machines loads the same one for each of them."""
+    return yaml.safe_load(text)
+
+
 def load_standard(name_or_path: str, overrides: tuple[str, ...] = ()) -> DramStandard:
     """Return a standard by name or from a YAML file, with ``key=value`` overrides applied before anything is derived.
 
     A key is a timing (in clocks, or ``nRFC=350ns``), a size of the organisation or ``clock_period_ps``. Raises
     InputError for unknown or missing keys, malformed values and timings that contradict each other.
     """
-    text = standard_table(name_or_path)
     try:
-        table = yaml.safe_load(text)
+        table = copy.deepcopy(_parsed(standard_table(name_or_path)))
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"not a YAML file: {error}", name_or_path) from error
     if not isinstance(table, dict):

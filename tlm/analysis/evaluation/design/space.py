@@ -1,0 +1,111 @@
+"""The machines that a search chooses from: a grid over a configuration, and what follows from each choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import yaml
+
+from rtl_models.errors import InputError
+from tlm.analysis.evaluation.ablations import SCALED_BUFFERS
+from tlm.config import Config, check_config
+
+BUFFERS = "buffers"
+"""A factor of all buffers that hold tensors, as a key of the grid beside those of a configuration."""
+DEFAULT_SPACE: Mapping[str, tuple[Any, ...]] = {
+    "forward_engine.arrays": (1, 2, 3, 4, 5),
+    "weight_update_engine.arrays": (1, 2, 3, 4, 5),
+    "backward_engine.units": (96, 128, 192, 256, 320, 384, 448, 512, 640, 768),
+    BUFFERS: (0.25, 0.375, 0.5, 0.75, 1.0),
+    "dram.channels": (8, 16),
+}
+FIXED_BY_THE_TRACE = ("lut.k", "lut.lanes", "arithmetic")
+LARGEST_GRID = 100_000
+
+Choice = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine of the grid."""
+
+    choice: Choice
+    config: Config
+
+
+def parse_space(entries: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
+    """Return the default grid with the keys of ``key=v1,v2,...`` replaced or added.
+
+    Raises InputError for other words, a key that the trace fixes, an empty list, and a grid beyond reason.
+    """
+    space = dict(DEFAULT_SPACE)
+    for entry in entries:
+        key, equals, text = entry.partition("=")
+        values = tuple(yaml.safe_load(word) for word in text.split(",") if word.strip()) if equals else ()
+        if not key or not values:
+            raise InputError("wrong grid", "--vary", entry, "key=v1,v2,..., e.g. backward_engine.units=128,256")
+        if key.startswith(FIXED_BY_THE_TRACE):
+            raise InputError("changes bits, so it is the trace's own", "--vary", key, "keys that change no bit")
+        space[key] = values
+    size = math.prod(len(values) for values in space.values())
+    if size > LARGEST_GRID:
+        raise InputError("the grid has too many machines", "--vary", size, f"at most {LARGEST_GRID}")
+    return space
+
+
+def machines(config: Config, space: Mapping[str, tuple[Any, ...]]) -> Iterator[Machine]:
+    """Yield every machine of the grid; raises InputError for a key or value that no configuration can have."""
+    plain = config.model_dump(mode="json")
+    for values in product(*space.values()):
+        choice = tuple(zip(space, values, strict=True))
+        yield Machine(choice, check_config(_settings(config, plain, choice), "search"))
+
+
+def _settings(config: Config, plain: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+    settings = {key: dict(value) if isinstance(value, dict) else value for key, value in plain.items()}
+    settings["buffer_ports"] = {name: dict(ports) for name, ports in plain["buffer_ports"].items()}
+    for key, value in choice:
+        if key == BUFFERS:
+            for name in SCALED_BUFFERS:
+                settings["buffers"][f"{name}_bytes"] = int(plain["buffers"][f"{name}_bytes"] * value)
+            continue
+        *tables, last = key.split(".")
+        table = settings
+        for name in tables:
+            inner = table.get(name)
+            if not isinstance(inner, dict):
+                raise InputError("unknown key", "--vary", key, ", ".join(Config.model_fields))
+            table = inner
+        table[last] = value
+    _follow(config, plain, settings)
+    return settings
+
+
+def _follow(config: Config, plain: Mapping[str, Any], settings: dict[str, Any]) -> None:
+    """Grow what engines need around them: room for a job of every array, and ports in proportion to who asks."""
+
+    def grown(buffer: str, factor: float) -> None:
+        ports = settings["buffer_ports"][buffer]
+        ports["banks"] = math.ceil(ports["banks"] * max(1.0, factor))
+
+    before, now = plain, settings
+    rows = {
+        engine: now[engine]["arrays"] * now[engine]["rows"] / (before[engine]["arrays"] * before[engine]["rows"])
+        for engine in ("forward_engine", "weight_update_engine")
+    }
+    units = now["backward_engine"]["units"] / before["backward_engine"]["units"]
+    lanes = units * now["backward_engine"]["lanes"] / before["backward_engine"]["lanes"]
+    grown("weights", max(units, rows["forward_engine"]))
+    grown("gradients", max(units, rows["weight_update_engine"]))
+    grown("potentials", units)
+    grown("backward_sums", lanes)
+    grown("output", rows["forward_engine"])
+    grown("partial_sums", rows["weight_update_engine"])
+    forward = now["forward_engine"]
+    job_bytes = forward["rows"] * forward["accumulator_depth"] * config.contract.sum.width_bytes
+    room = forward["arrays"] * job_bytes
+    settings["buffers"]["output_bytes"] = max(before["buffers"]["output_bytes"], room)
