@@ -164,10 +164,11 @@ def test_adders_add_operands_instead_of_building_tables(element: str, share: flo
     assert energy.activity.weight_update.lane_additions == 0
 
 
-def test_zero_skipping_adders_add_once_a_spike() -> None:
-    """Every spike of the receptive fields, times the rows: counted from the trace's own spikes."""
-    _, _, energy = run("forward_engine.element=zero_skipping_adders")
-    trace, config = make_trace(*STEP), tiny_config()
+@pytest.mark.parametrize("step", [STEP, ("spikes", "residual", 2)])
+def test_zero_skipping_adders_add_once_a_spike(step: tuple[str, str, int]) -> None:
+    """Every spike of the receptive fields, times the rows, projections and biases once: from the trace's own spikes."""
+    trace, config = make_trace(*step), tiny_config("forward_engine.element=zero_skipping_adders")
+    _, energy = energy_of_trace(trace, config)
     total = 0
     for batch in micro_batches(trace.batch, 2):
         for layer, shape in enumerate(trace.network.layers):

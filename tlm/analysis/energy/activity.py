@@ -126,10 +126,11 @@ def _lane_additions(
             look_ups = sum(len(job.tiles) * job.row_count * job.position_count for job in plan.jobs)
             total += (2 if layer in recomputed else 1) * look_ups * config.lut.lanes * config.lut.k
         return total
+    network = trace.network
     for batch in batches:
-        for layer, shape in enumerate(trace.network.layers):
+        for layer in range(len(network.layers)) if update else network.main:
             ones = counts.ones(layer, batch, config.contract, update).total
-            total += (2 if layer in recomputed else 1) * ones * shape.out_channels
+            total += (2 if layer in recomputed else 1) * ones * network.layers[layer].out_channels
     return total
 
 

@@ -116,9 +116,10 @@ def _lane_spikes(trace: Trace, config: Config, update: bool) -> dict[str, float]
     counts = StepCounts(trace)
     batch = micro_batches(trace.batch, config.arithmetic.micro_batch)[0]
     ones = groups = waited = positions = 0
-    for layer, shape in enumerate(trace.network.layers):
+    network = trace.network
+    for layer in range(len(network.layers)) if update else network.main:
         found = counts.ones(layer, batch, config.contract, update)
-        rows = shape.out_channels
+        rows = network.layers[layer].out_channels
         ones += found.total * rows
         groups += found.groups * rows
         waited += int(found.most.clip(1).sum()) * rows
