@@ -59,6 +59,12 @@ def test_a_variant_changes_what_it_says_and_nothing_else() -> None:
     assert changed == expected
 
 
+def test_the_transposition_unit_grows_with_k() -> None:
+    narrow = load_config("h2learn", ("transposition_unit.width=36",))
+    widths = [a.config_of(narrow).transposition_unit.width for a in list_ablations(narrow, ("k",))]
+    assert widths == [36, 36, 36, 36, 36, 49, 64]
+
+
 def test_groups_are_checked() -> None:
     assert parse_groups("all") == GROUPS
     assert parse_groups("none") == ()

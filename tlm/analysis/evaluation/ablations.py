@@ -96,9 +96,13 @@ def _together(config: Config) -> Iterator[Ablation]:
     yield Ablation("together", "zero-skipping adders, dense, serial", (*_element(ZERO_SKIPPING), *dense, *serial))
 
 
-def _k(_config: Config) -> Iterator[Ablation]:
+def _k(config: Config) -> Iterator[Ablation]:
+    """Another k; a transposition unit narrower than k x k bits grows to that."""
     for k in range(1, LARGEST_K + 1):
-        yield Ablation("k", f"k = {k}", (("lut.k", k),))
+        changes: tuple[tuple[str, Any], ...] = (("lut.k", k),)
+        if config.transposition_unit.width < k * k:
+            changes = (*changes, ("transposition_unit.width", k * k))
+        yield Ablation("k", f"k = {k}", changes)
 
 
 def _buffers(config: Config) -> Iterator[Ablation]:
