@@ -17,7 +17,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "workloads": ("rtl_models",),
     "tlm": ("rtl_models", "workloads"),
     "tlm.kernel": (),
-    "tlm.memory": ("tlm.kernel", "rtl_models.errors"),
+    "tlm.memory": ("tlm.kernel", "rtl_models.errors", "rtl_models.reference.threads"),
     "tlm.testing": ("tlm.kernel",),
     "tlm.schedule": ("tlm.config", "tlm.engines.lut_row_law", "rtl_models", "workloads"),
     "tlm.engines": ("tlm.kernel", "tlm.memory", "tlm.schedule", "tlm.config", "rtl_models", "workloads"),

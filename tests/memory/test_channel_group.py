@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtl_models.errors import InputError
+from rtl_models.reference.threads import set_threads
+from tlm.memory import channel_group
 from tlm.memory.channel_group import ChannelGroup, Interleaving
 from tlm.memory.controller import CONTROLLERS, ChannelStatistics, DramChannel
 from tlm.memory.standard import DramStandard, load_standard
@@ -93,6 +96,28 @@ def test_more_transactions_and_bursts_than_there_was_room_for() -> None:
     arrivals = [(40 * n, n % 5 == 0, 8192 * n, 4096) for n in range(40)]
     model = STANDARDS["HBM2"]
     assert as_they_come(arrivals, model, "mop4clxor", 2) == told_in_advance(arrivals, model, "mop4clxor", 2)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = STANDARDS["HBM2"]
+    arrivals = [(1000 * n, n == 2, 70_000 * n, 60_000) for n in range(5)]
+    parts: list[int] = []
+    advance = channel_group.advance
+
+    def watched(states: channel_group.Ints, *arguments: Any) -> int:
+        parts.append(len(states))
+        return advance(states, *arguments)
+
+    monkeypatch.setattr(channel_group, "advance", watched)
+    set_threads(threads)
+    try:
+        found = as_they_come(arrivals, model, "mop4clxor", 4)
+    finally:
+        set_threads(0)
+    assert found == told_in_advance(arrivals, model, "mop4clxor", 4)
+    assert min(parts) == {1: 4, 2: 2, 3: 2}[threads], "large runs are shared, small ones are not"
+    assert max(parts) == 4
 
 
 def test_those_that_end_together_are_ordered_by_channel_then_by_number() -> None:
