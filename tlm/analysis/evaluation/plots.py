@@ -52,7 +52,8 @@ def ratios_figure(content: Content) -> Figure:
                 fontsize=8,
             )
         axes.set_title(f"times {words}", fontsize=11)
-        _log_axis(axes)
+        ends = [network[name][end] for network in networks for end in ("low", "high")]
+        _log_axis(axes, max(*ends, published["high"]) / min(*ends, published["low"]))
     panels[0].set_yticks(range(len(networks)), [network["name"] for network in networks])
     panels[0].set_ylim(len(networks) - 0.4, -0.6)
     gpu = content["method"]["gpu"]
@@ -115,9 +116,10 @@ def ablations_figure(network: Content) -> Figure:
     return figure
 
 
-def _log_axis(axes: Axes) -> None:
+def _log_axis(axes: Axes, span: float) -> None:
+    """A logarithmic axis with as many ticks as `span`, its highest over its lowest value, leaves room for."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 50 else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.15)
