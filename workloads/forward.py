@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,30 +65,46 @@ def forward_pass(
 ) -> ForwardResult:
     """Run all timesteps of all samples through the network; `weights` are [M, R, S, C] in the value format."""
     check_inputs(network, inputs)
-    constants = network.constants
-    lif = (constants.alpha, constants.threshold, constants.low, constants.high)
     activity: dict[int, Activity] = {}
     counts: dict[int, tuple[int, int]] = {}
-    for number in network.main:
-        if number == 0 and network.input.coding == DIRECT:
-            tables = _tables(network, arithmetic, weights, 0)
-            sums = _direct_sums(network, arithmetic, tables, inputs.view(np.uint8))
-            counts[0] = (tables.nonfinite, tables.subnormal)
-        else:
-            sums = _start(network, number, inputs, activity)
-            for part in network.parts(number):  # tiles of a bias and a projection, then the layer's own
-                tables = _tables(network, arithmetic, weights, part)
-                spikes = spikes_into(network, part, inputs, activity)
-                _add_spike_sums(network.layers[part], arithmetic, tables, spikes, sums)
-                counts[part] = (tables.nonfinite, tables.subnormal)
-        if not network.layers[number].spiking:
-            break
-        flat = sums.reshape(sums.shape[0], -1)
-        states = neuron(flat, network.timesteps, lif, arithmetic.value, arithmetic.sum)
-        shape = (network.timesteps, *sums.shape[1:])
-        activity[number] = Activity(*(state.reshape(shape) for state in states))
+    for number in network.hidden:
+        activity[number] = layer_activity(network, arithmetic, weights, number, inputs, activity, counts)
+    sums = _layer_sums(network, arithmetic, weights, network.main[-1], inputs, activity, counts)
     tables_counted = tuple(counts[number] for number in range(len(network.layers)))
     return ForwardResult(activity, _mean_over_time(sums), tables_counted)
+
+
+def layer_activity(
+    network: Network,
+    arithmetic: Arithmetic,
+    weights: Sequence[Floats],
+    number: int,
+    inputs: Inputs,
+    activity: dict[int, Activity],
+    counts: dict[int, tuple[int, int]],
+) -> Activity:
+    """Return what the neurons of layer `number` do, from the `activity` of the layers before it.
+
+    `counts` receives the (non-finite, subnormal) entries of the tables by layer.
+    """
+    constants = network.constants
+    lif = (constants.alpha, constants.threshold, constants.low, constants.high)
+    sums = _layer_sums(network, arithmetic, weights, number, inputs, activity, counts)
+    states = neuron(sums.reshape(sums.shape[0], -1), network.timesteps, lif, arithmetic.value, arithmetic.sum)
+    shape = (network.timesteps, *sums.shape[1:])
+    return Activity(*(state.reshape(shape) for state in states))
+
+
+def part_sums(
+    network: Network, arithmetic: Arithmetic, weights: Floats, part: int, inputs: Inputs, activity: dict[int, Activity]
+) -> Floats:
+    """Return the sums [T, B, OH, OW, M] of one weight tensor alone, from +0; [1, ...] of a first layer with bytes."""
+    tables = _tables(network, arithmetic, weights, part)
+    if part == 0 and network.input.coding == DIRECT:
+        return _direct_sums(network, arithmetic, tables, inputs.view(np.uint8))
+    sums = _zeros(network, part, inputs, activity)
+    _add_spike_sums(network.layers[part], arithmetic, tables, spikes_into(network, part, inputs, activity), sums)
+    return sums
 
 
 def spikes_into(network: Network, number: int, inputs: Inputs, activity: dict[int, Activity]) -> Flags:
@@ -115,16 +132,45 @@ def _mean_over_time(sums: Floats) -> NDArray[np.float64]:
     return np.asarray(total / sums.shape[0], np.float64)
 
 
-def _tables(network: Network, arithmetic: Arithmetic, weights: tuple[Floats, ...], number: int) -> LutTables:
-    operands = forward_operands(network.layers[number], weights[number], arithmetic.k, arithmetic.lanes)
+def _tables(network: Network, arithmetic: Arithmetic, weights: Floats, number: int) -> LutTables:
+    operands = forward_operands(network.layers[number], weights, arithmetic.k, arithmetic.lanes)
     return LutTables(operands, arithmetic.lanes, arithmetic.value, arithmetic.sum)
+
+
+def _layer_sums(
+    network: Network,
+    arithmetic: Arithmetic,
+    weights: Sequence[Floats],
+    number: int,
+    inputs: Inputs,
+    activity: dict[int, Activity],
+    counts: dict[int, tuple[int, int]],
+) -> Floats:
+    """Return x [T, B, OH, OW, M] of a layer, [1, ...] of a first layer with bytes; count its tables' entries."""
+    if number == 0 and network.input.coding == DIRECT:
+        tables = _tables(network, arithmetic, weights[0], 0)
+        sums = _direct_sums(network, arithmetic, tables, inputs.view(np.uint8))
+        counts[0] = (tables.nonfinite, tables.subnormal)
+        return sums
+    sums = _start(network, number, inputs, activity)
+    for part in network.parts(number):  # tiles of a bias and a projection, then the layer's own
+        tables = _tables(network, arithmetic, weights[part], part)
+        spikes = spikes_into(network, part, inputs, activity)
+        _add_spike_sums(network.layers[part], arithmetic, tables, spikes, sums)
+        counts[part] = (tables.nonfinite, tables.subnormal)
+    return sums
 
 
 def _start(network: Network, number: int, inputs: Inputs, activity: dict[int, Activity]) -> Floats:
     """Return what the sums [T, B, OH, OW, M] of a layer start from: its identity shortcut's spikes, or zeros."""
+    identity = network.layers[number].identity
+    if identity is not None:
+        return activity[identity].spikes.astype(np.float32)
+    return _zeros(network, number, inputs, activity)
+
+
+def _zeros(network: Network, number: int, inputs: Inputs, activity: dict[int, Activity]) -> Floats:
     layer = network.layers[number]
-    if layer.identity is not None:
-        return activity[layer.identity].spikes.astype(np.float32)
     leading = spikes_into(network, number, inputs, activity).shape[:2]
     return np.zeros((*leading, layer.out_height, layer.out_width, layer.out_channels), np.float32)
 
