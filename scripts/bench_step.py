@@ -21,9 +21,9 @@ from typing import Any
 from rtl_models.errors import InputError
 from rtl_models.reference.threads import set_threads, thread_count
 from workloads.dataset import as_inputs
+from workloads.learner import MachineLearner
 from workloads.network import load_network
 from workloads.training_settings import TrainingSettings
-from workloads.training_state import initial_state
 from workloads.training_step import train_step
 
 NETWORK = "cifar-cnn"
@@ -43,7 +43,7 @@ def measure(network_name: str, batch: int, repeats: int, threads: int) -> dict[s
     network, arithmetic = settings.network, settings.arithmetic
     samples = next(settings.dataset.epoch_batches(settings.seed, 0, batch))
     inputs = as_inputs(samples.images, network)
-    state = initial_state(network, arithmetic, settings.seed)
+    state = MachineLearner(settings).initial_state()
     optimiser = settings.optimiser(1, state.scale_log2)
     times, processor_times = [], []
     for _ in range(1 + repeats):

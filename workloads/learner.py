@@ -8,12 +8,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.dataset import Images
+from workloads.dataset import Images, as_inputs
 from workloads.float_step import float_logits, float_step, sgd_update
 from workloads.initialise import initial_weights
-from workloads.record import OptimiserConstants, StepRecord
+from workloads.normalise import STATISTICS_IMAGES, normalised_weights
+from workloads.record import Floats, OptimiserConstants, StepRecord
 from workloads.training_settings import FLOAT32, TrainingSettings
-from workloads.training_state import TrainingState, initial_state, state_after
+from workloads.training_state import TrainingState, state_after, state_of
 from workloads.training_step import forward_logits, train_step, training_step
 
 
@@ -58,9 +59,9 @@ class MachineLearner:
         self._settings = settings
 
     def initial_state(self) -> TrainingState:
-        """Seeded weights."""
+        """Seeded weights, normalised where the network file asks for it."""
         settings = self._settings
-        return initial_state(settings.network, settings.arithmetic, settings.seed, settings.scale_log2)
+        return state_of(settings.network, settings.arithmetic, starting_weights(settings), settings.scale_log2)
 
     def step(
         self,
@@ -98,12 +99,12 @@ class FloatLearner:
     """Training in float32, sums in no particular order: the baseline. There is no loss scale, record or count."""
 
     def __init__(self, settings: TrainingSettings) -> None:
+        self._settings = settings
         self._network = settings.network
-        self._seed = settings.seed
 
     def initial_state(self) -> TrainingState:
         """The seeded weights that the machine starts from, before rounding; `master` and `weights` are the same."""
-        weights = initial_weights(self._network, self._seed)
+        weights = starting_weights(self._settings)
         return TrainingState(weights, tuple(np.zeros_like(matrix) for matrix in weights), weights)
 
     def step(
@@ -129,6 +130,17 @@ class FloatLearner:
     def logits(self, state: TrainingState, inputs: Images) -> NDArray[np.float64]:
         """Forward pass in float32."""
         return np.asarray(float_logits(self._network, state.master, inputs, np.float32), np.float64)
+
+
+def starting_weights(settings: TrainingSettings) -> tuple[Floats, ...]:
+    """Return the binary32 weights that a run starts from: seeded, normalised by its first images if asked for."""
+    network, seed = settings.network, settings.seed
+    weights = initial_weights(network, seed)
+    if not network.normalise:
+        return weights
+    first = next(settings.dataset.epoch_batches(seed, 0, settings.batch))
+    images = first.take(np.arange(min(STATISTICS_IMAGES, settings.batch))).images
+    return normalised_weights(network, settings.arithmetic, weights, as_inputs(images, network))
 
 
 def make_learner(settings: TrainingSettings) -> Learner:

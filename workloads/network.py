@@ -103,6 +103,7 @@ class Network:
     timesteps: int
     layers: tuple[Layer, ...]
     initial_gain: float = DEFAULT_INITIAL_GAIN  # standard deviation of a starting weight x sqrt(fan-in)
+    normalise: bool = False  # scale and shift of the starting weights by a batch's statistics: workloads/normalise.py
 
     @property
     def constants(self) -> NeuronConstants:
@@ -185,6 +186,7 @@ class Network:
             "timesteps": self.timesteps,
             "neuron": neuron,
             "initial_gain": self.initial_gain,
+            **({"normalise": True} if self.normalise else {}),
             "layers": layers,
         }
 
@@ -220,13 +222,19 @@ def load_network(name_or_path: str) -> Network:
 
 def parse_network(raw: object, where: str) -> Network:
     """Check the content of a network file and chain its shapes; raises InputError naming the key."""
-    keys = table(raw, where, {"name", "input", "timesteps", "neuron", "initial_gain", "layers"})
+    keys = table(raw, where, {"name", "input", "timesteps", "neuron", "initial_gain", "normalise", "layers"})
     source = _parse_input(keys.get("input"), f"{where}: input")
     neuron = _parse_neuron(keys.get("neuron", {}), f"{where}: neuron")
     timesteps = positive(keys.get("timesteps"), f"{where}: timesteps")
     gain = _number(keys.get("initial_gain", DEFAULT_INITIAL_GAIN), f"{where}: initial_gain")
     if gain <= 0.0:
         raise InputError("wrong value", f"{where}: initial_gain", gain, "a number > 0")
+    normalise = keys.get("normalise", False)
+    if not isinstance(normalise, bool):
+        raise InputError("wrong value", f"{where}: normalise", normalise, "true, false")
+    if normalise and neuron.threshold <= 0.0:
+        what = "sums are normalised to the threshold, which must be above 0"
+        raise InputError(what, f"{where}: neuron: threshold", neuron.threshold)
     entries = keys.get("layers")
     if not isinstance(entries, list) or len(entries) < 2:
         raise InputError("must be a list of at least two layers", f"{where}: layers", entries)
@@ -244,7 +252,7 @@ def parse_network(raw: object, where: str) -> Network:
     if not last.fully_connected and last.out_positions > 1:
         got, allowed = f"conv with {last.out_height} x {last.out_width}", "linear, or a conv whose output is 1 x 1"
         raise InputError("the last layer must have one position", f"{where}: layers[{len(layers)}]", got, allowed)
-    return Network(str(keys.get("name", Path(where).stem)), source, neuron, timesteps, tuple(layers), gain)
+    return Network(str(keys.get("name", Path(where).stem)), source, neuron, timesteps, tuple(layers), gain, normalise)
 
 
 def _read_yaml(text: str, where: str) -> object:

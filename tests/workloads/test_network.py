@@ -158,7 +158,7 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
         (
             ("speed",),
             1,
-            r"^f: unknown key, got 'speed', allowed: initial_gain, input, layers, name, neuron, timesteps$",
+            r"^f: unknown key, got 'speed', allowed: initial_gain, input, layers, name, neuron, normalise, timesteps$",
         ),
         (("input",), None, r"^f: input: must be a table of keys, allowed: coding, exponent, shape, signed$"),
         (("input", "colour"), 1, r"^f: input: unknown key, got 'colour', allowed: coding, exponent, shape, signed$"),
@@ -172,6 +172,7 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
         (("timesteps",), 0, r"^f: timesteps: wrong value, got 0, allowed: a whole number >= 1$"),
         (("timesteps",), True, r"^f: timesteps: wrong value, got True, allowed: a whole number >= 1$"),
         (("timesteps",), None, r"^f: timesteps: wrong value, got 'nothing', allowed: a whole number >= 1$"),
+        (("normalise",), 1, r"^f: normalise: wrong value, got 1, allowed: true, false$"),
         (("initial_gain",), 0, r"^f: initial_gain: wrong value, got 0.0, allowed: a number > 0$"),
         (("initial_gain",), True, r"^f: initial_gain: wrong value, got True, allowed: a finite number$"),
         (("neuron", "leak"), 1, r"^f: neuron: unknown key, got 'leak', allowed: alpha, beta, interval, threshold$"),
