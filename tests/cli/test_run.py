@@ -257,6 +257,8 @@ def test_ctrl_c_leaves_no_partial_file(tmp_path: Path, network: str) -> None:
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (130, "h2learn: interrupted\n")
+    assert error == "h2learn: interrupted\n"
+    # CPython itself dies of the signal where it was inside exec(); a shell shows 130 for either
+    assert process.returncode in (130, -signal.SIGINT)
     left = names(tmp_path / "out") if (tmp_path / "out").exists() else []
     assert not [name for name in left if name.endswith((".partial", ".part")) or name in FILES or name == "trace.h5"]

@@ -312,7 +312,8 @@ def test_killed_and_interrupted_processes_end_with_the_same_bits(
             process.send_signal(sign)
             _, error = process.communicate(timeout=60)
         if sign == signal.SIGINT:
-            assert (process.returncode, error) == (130, b"h2learn: interrupted\n")
+            assert error == b"h2learn: interrupted\n"
+            assert process.returncode in (130, -signal.SIGINT)  # a shell shows 130 for either
             assert not [name for name in names(tmp_path) if name.startswith(".broken")]
         assert not broken.exists()
     assert main(arguments(network, broken)) == 0
