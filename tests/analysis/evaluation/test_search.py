@@ -22,8 +22,10 @@ from tlm.analysis.evaluation.measure import measure
 from tlm.analysis.evaluation.worker import Worker, open_journal
 from tlm.analysis.technology.range import Range
 from tlm.config import Config, load_config
+from tlm.schedule.placement import place
 from tlm.schedule.step_counts import StepCounts
 from tlm.simulation import simulate
+from workloads.network import load_network
 from workloads.record import Arithmetic
 from workloads.trace_file import write_trace
 
@@ -171,6 +173,19 @@ def test_what_a_machine_needs_around_it_grows_with_it() -> None:
     assert small.config.buffer_ports == config.buffer_ports
     (same,) = machines(config, {})
     assert same.config == config
+
+
+def test_buffers_that_are_scaled_keep_room_for_staging() -> None:
+    network = load_network("cifar-cnn")
+    grid = {"buffers": (0.25, 1.0), "weight_update_engine.arrays": (2, 3)}
+    found = {m.choice: m.config for m in machines(Config(), grid, ((network, 8),))}
+    for config in found.values():
+        place(network, 8, config)
+    small, _, _, same = found.values()
+    assert same == Config()
+    assert small.buffers.partial_sums_bytes < Config().buffers.partial_sums_bytes
+    with pytest.raises(InputError, match=r"^buffers\.spikes_bytes: the spikes buffer cannot hold"):
+        place(network, 8, next(machines(Config(), grid)).config)
 
 
 def test_the_grid_can_be_changed() -> None:

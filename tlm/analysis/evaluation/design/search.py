@@ -133,8 +133,9 @@ def _start(options: SearchOptions) -> tuple[Config, dict[Path, str]]:
 
 def _candidates(options: SearchOptions, config: Config, report: Report) -> tuple[list[Candidate], int, int]:
     """Machines within the budget in the order of their guesses, and how many are too large or cannot be."""
-    grid = list(machines(config, parse_space(options.vary)))
     traces = [open_trace(path) for path in options.traces]
+    steps = tuple((trace.network, _images(trace, options)) for trace in traces)
+    grid = list(machines(config, parse_space(options.vary), steps))
     bounds = [_bounds(trace, options) for trace in traces]
     found: list[Candidate] = []
     too_large = impossible = 0

@@ -13,9 +13,16 @@ import yaml
 from rtl_models.errors import InputError
 from tlm.analysis.evaluation.ablations import SCALED_BUFFERS
 from tlm.config import Config, check_config
+from tlm.schedule.placement import place
+from workloads.network import Network
 
 BUFFERS = "buffers"
-"""A factor of all buffers that hold tensors, as a key of the grid beside those of a configuration."""
+"""A factor of all buffers that hold tensors, as a key of the grid beside those of a configuration.
+
+Where a factor leaves too little room to stage a network, each buffer keeps at least what its staging asks for.
+"""
+ROOMY_BYTES = 2**40
+ROUNDED_BYTES = 2**16
 DEFAULT_SPACE: Mapping[str, tuple[Any, ...]] = {
     "forward_engine.arrays": (1, 2, 3, 4, 5),
     "weight_update_engine.arrays": (1, 2, 3, 4, 5),
@@ -57,12 +64,49 @@ def parse_space(entries: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
     return space
 
 
-def machines(config: Config, space: Mapping[str, tuple[Any, ...]]) -> Iterator[Machine]:
-    """Yield every machine of the grid; raises InputError for a key or value that no configuration can have."""
+Step = tuple[Network, int]
+"""A network and the images of a step."""
+
+
+def machines(config: Config, space: Mapping[str, tuple[Any, ...]], steps: tuple[Step, ...] = ()) -> Iterator[Machine]:
+    """Yield every machine of the grid; raises InputError for a key or value that no configuration can have.
+
+    A machine whose buffers were scaled has room to stage each of `steps`, if need be in larger buffers.
+    """
     plain = config.model_dump(mode="json")
     for values in product(*space.values()):
         choice = tuple(zip(space, values, strict=True))
-        yield Machine(choice, check_config(_settings(config, plain, choice), "search"))
+        settings = _settings(config, plain, choice)
+        if BUFFERS in space and steps:
+            settings["buffers"] |= _least_buffers(settings, steps)
+        yield Machine(choice, check_config(settings, "search"))
+
+
+def _least_buffers(settings: dict[str, Any], steps: tuple[Step, ...]) -> dict[str, int]:
+    """Return the scaled buffers, each with room for the staging of every step where the scaled ones have not."""
+    sizes = {name: settings["buffers"][f"{name}_bytes"] for name in SCALED_BUFFERS}
+    scaled = check_config(settings, "search")
+    roomy = check_config(settings | {"buffers": settings["buffers"] | _all_of(ROOMY_BYTES)}, "search")
+    for network, images in steps:
+        if _holds(scaled, network, images) or not _holds(roomy, network, images):
+            continue  # nothing to do, or another buffer is too small: the machine cannot be
+        windows = place(network, images, roomy).windows.values()
+        for name in SCALED_BUFFERS:
+            need = sum(window.total_bytes for window in windows if window.buffer == name)
+            sizes[name] = max(sizes[name], -(-need // ROUNDED_BYTES) * ROUNDED_BYTES)
+    return {f"{name}_bytes": size for name, size in sizes.items()}
+
+
+def _holds(config: Config, network: Network, images: int) -> bool:
+    try:
+        place(network, images, config)
+    except InputError:
+        return False
+    return True
+
+
+def _all_of(size_bytes: int) -> dict[str, int]:
+    return {f"{name}_bytes": size_bytes for name in SCALED_BUFFERS}
 
 
 def _settings(config: Config, plain: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
