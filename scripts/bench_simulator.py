@@ -57,7 +57,15 @@ def main() -> int:
     parser.add_argument("--no-growth", action="store_true", help="leave the growth out")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--simulate", type=Path, help=argparse.SUPPRESS)  # what the processes run
+    parser.add_argument("--capture", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.capture:
+        try:
+            print(captured_trace(first_step(load_network(arguments.capture), arguments.batch)))
+        except InputError as error:
+            print(error)
+            return 2
+        return 0
     if arguments.simulate:
         print(json.dumps(simulate_once(arguments.simulate, tuple(arguments.set))))
         return 0
@@ -90,8 +98,12 @@ def main() -> int:
 
 
 def capture(network: str, batch: int) -> Path:
-    """Return a kept trace of the first training step of a network; raises InputError where it cannot be trained."""
-    return captured_trace(first_step(load_network(network), batch))
+    """Return a kept trace of the first training step of a network; RuntimeError where it cannot be trained.
+
+    It is trained by another process: one that is started counts the memory of who starts it as its own.
+    """
+    command = [sys.executable, str(Path(__file__).resolve()), "--capture", network, "--batch", str(batch)]
+    return Path(run_measured(command).output.splitlines()[-1])
 
 
 def first_step(network: Network, batch: int) -> TrainingSettings:

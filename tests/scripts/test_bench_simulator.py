@@ -37,6 +37,7 @@ def test_measures_a_stored_step(tmp_path: Path) -> None:
     result = run(
         SIMULATOR,
         "--networks",
+        "no-such",
         "--traces",
         str(trace),
         missing,
@@ -48,6 +49,7 @@ def test_measures_a_stored_step(tmp_path: Path) -> None:
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert "none.h5 left out: " in result.stdout
+    assert "no-such              left out: network: unknown network, got 'no-such'" in result.stdout
     (figures,) = json.loads(out.read_text())["networks"]
     assert (figures["network"], figures["batch"], figures["layers"], figures["timesteps"]) == ("digits-mlp", 2, 2, 6)
     assert figures["dense_macs"] == 3 * 6 * 2 * (64 * 128 + 128 * 10)
