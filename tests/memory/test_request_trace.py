@@ -18,6 +18,11 @@ from tlm.memory.request_trace import read_request_trace, write_request_trace
 CAPACITY = 1 << 30
 
 
+def packed(content: bytes) -> bytes:
+    """Compress without the time of day, which would give every worker process other names of tests."""
+    return gzip.compress(content, mtime=0)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "requests.txt"
@@ -49,8 +54,8 @@ def words(path: Path, content: bytes) -> str:
         b"R 0X40\r\nW 0x3FFFFFE0\r\n",
         b"  R\t0x040   # first\n\n# comment\n \t\nW 0x00000003fffffe0#last\n\n",
         b"LD 0x40\nST 0x3fffffe0\n",
-        gzip.compress(b"R 0x40\nW 0x3fffffe0\n"),
-        gzip.compress(b"R 0x40\n") + gzip.compress(b"W 0x3fffffe0\n"),
+        packed(b"R 0x40\nW 0x3fffffe0\n"),
+        packed(b"R 0x40\n") + packed(b"W 0x3fffffe0\n"),
     ],
 )
 def test_spellings(path: Path, content: bytes) -> None:
@@ -96,7 +101,7 @@ def test_malformed_lines_are_named(path: Path, line: bytes) -> None:
     [
         (b"", ": no requests in the file, allowed: lines of R 0xADDR or W 0xADDR"),
         (b"# nothing\n\n", ": no requests in the file, allowed: lines of R 0xADDR or W 0xADDR"),
-        (gzip.compress(b""), ": no requests in the file, allowed: lines of R 0xADDR or W 0xADDR"),
+        (packed(b""), ": no requests in the file, allowed: lines of R 0xADDR or W 0xADDR"),
         (
             b"R 0x20\n#\nW 0x40000000 \n",
             ":3: address beyond the capacity, got 'W 0x40000000', allowed: below 0x40000000",
@@ -125,10 +130,10 @@ def test_malformed_lines_are_named(path: Path, line: bytes) -> None:
         ),
         ("R 0x20\nR 0x٣0\n".encode(), ":2: malformed request, got 'R 0x٣0', allowed: R 0xADDR or W 0xADDR"),
         ("R 0x20\n".encode("utf-16"), ":1: malformed request, got '\ufffd\ufffdR\\x00"),
-        (gzip.compress(b"R 0x20\n" * 99)[:-9], ": the gzip file is truncated"),
-        (gzip.compress(b"R 0x20\n" * 99)[:3], ": the gzip file is truncated"),
-        (gzip.compress(b"R 0x20\n" * 99)[:-8] + bytes(8), ": the gzip file is damaged (CRC check failed"),
-        (gzip.compress(b"R 0x20\n" * 99) + b"more", ": the gzip file is damaged (Not a gzipped file (b'mo'))"),
+        (packed(b"R 0x20\n" * 99)[:-9], ": the gzip file is truncated"),
+        (packed(b"R 0x20\n" * 99)[:3], ": the gzip file is truncated"),
+        (packed(b"R 0x20\n" * 99)[:-8] + bytes(8), ": the gzip file is damaged (CRC check failed"),
+        (packed(b"R 0x20\n" * 99) + b"more", ": the gzip file is damaged (Not a gzipped file (b'mo'))"),
         (b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 40, ": the gzip file is damaged (Error -3 while decompressing data"),
     ],
 )
