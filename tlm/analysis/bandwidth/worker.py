@@ -9,9 +9,8 @@ from typing import Any
 from rtl_models.errors import InputError
 from tlm.analysis.bandwidth.measure import Measurement, measure
 from tlm.analysis.bandwidth.points import Point, config_of
+from tlm.analysis.open_traces import OpenTraces
 from tlm.kernel.errors import KernelError
-from tlm.schedule.step_counts import StepCounts
-from workloads.trace_file import Trace, open_trace
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,11 @@ class Worker:
     """Simulates points, one after the other; traces stay open."""
 
     def __init__(self) -> None:
-        self._traces: dict[Path, tuple[Trace, StepCounts]] = {}
+        self._traces = OpenTraces()
 
     def run(self, task: Task) -> Measurement:
         """Return the measurement of a point, or {"error": ...} where its configuration cannot be simulated."""
-        if task.trace not in self._traces:
-            trace = open_trace(task.trace)
-            self._traces[task.trace] = (trace, StepCounts(trace))
-        trace, counts = self._traces[task.trace]
+        trace, counts = self._traces.get(task.trace)
         try:
             return measure(trace, config_of(task.point), counts)
         except (InputError, KernelError) as error:
@@ -41,8 +37,7 @@ class Worker:
 
     def close(self) -> None:
         """Close the traces."""
-        for trace, _ in self._traces.values():
-            trace.close()
+        self._traces.close()
 
 
 def failure(text: str) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from typing import Any
 
 from rtl_models.errors import InputError
 from tlm.analysis.evaluation.measure import Measurement, measure
+from tlm.analysis.open_traces import OpenTraces
 from tlm.config import check_config
 from tlm.journal import Journal, run_identity
 from tlm.kernel.errors import KernelError
 from tlm.processes import Died, Pool
-from tlm.schedule.step_counts import StepCounts
-from workloads.trace_file import Trace, open_trace
 
 ERROR = "error"
 """The only key of what stands for the measurement of a step that could not be simulated."""
@@ -45,14 +44,11 @@ class Worker:
     """Simulates one task after the other; traces stay open."""
 
     def __init__(self) -> None:
-        self._traces: dict[Path, tuple[Trace, StepCounts]] = {}
+        self._traces = OpenTraces()
 
     def run(self, task: Task) -> Measurement:
         """Return the measurement of a task, or {"error": ...} where its configuration cannot be simulated."""
-        if task.trace not in self._traces:
-            trace = open_trace(task.trace)
-            self._traces[task.trace] = (trace, StepCounts(trace))
-        trace, counts = self._traces[task.trace]
+        trace, counts = self._traces.get(task.trace)
         try:
             return measure(trace, check_config(task.settings, task.name), task.images, counts)
         except (InputError, KernelError) as error:
@@ -60,8 +56,7 @@ class Worker:
 
     def close(self) -> None:
         """Close the traces."""
-        for trace, _ in self._traces.values():
-            trace.close()
+        self._traces.close()
 
 
 def failure(text: str) -> Measurement:
