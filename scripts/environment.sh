@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by run.sh and test.sh: the virtual environment in .venv, pinned packages, Verilator and a C++ compiler; for the
-# tests Icarus Verilog and Yosys as well.
+# tests Icarus Verilog, Yosys and a headless Chromium as well.
 #
 # Everything is done once. A stamp file, written last, holds a hash of the pins, pyproject.toml, the Python version and
 # the folder; while it fits, a start does no more than compute that hash. An interrupted set-up leaves a mark behind and
@@ -13,7 +13,7 @@ readonly unfinished_mark="$venv/.h2learn-unfinished"
 readonly no_tools_mark="$venv/.h2learn-no-tools" # its text is the reason
 readonly exit_set_up_failed=69                   # EX_UNAVAILABLE of sysexits.h; `h2learn run` itself never gives it
 readonly model_tools="verilator g++ make" # for Verilated models
-readonly check_tools="iverilog yosys"      # for the tests besides
+readonly check_tools="iverilog yosys chromium chromium-driver" # for the tests besides
 
 say() { echo "h2learn: $*" >&2; }
 
@@ -141,11 +141,19 @@ tools_of() {
     esac
 }
 
+# Tools are named by their package; the command has the same name but for one.
+command_of() {
+    case "$1" in
+        chromium-driver) echo chromedriver ;;
+        *) echo "$1" ;;
+    esac
+}
+
 # Which of the given tools this machine lacks, each with a space in front.
 missing_tools() {
     local tool
     for tool in "$@"; do
-        command -v "$tool" >/dev/null || echo -n " $tool"
+        command -v "$(command_of "$tool")" >/dev/null || echo -n " $tool"
     done
 }
 

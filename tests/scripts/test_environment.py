@@ -53,7 +53,7 @@ if [[ -e "$MACHINE/apt-fails" ]]; then
 fi
 rm -f "$MACHINE/no-venv"
 [[ ! -e "$MACHINE/apt-puts-elsewhere" ]] || exit 0
-for tool in verilator g++ make iverilog yosys; do
+for tool in verilator g++ make iverilog yosys chromium chromedriver; do
     ln -sf id "$MACHINE/bin/$tool"
 done
 """
@@ -78,7 +78,7 @@ class Machine:
             (self.bin / tool).symlink_to(shutil.which(tool) or tool)
         self.command("python3.11", PYTHON)
         self.command("id", "#!/usr/bin/env bash\necho 0\n")
-        for tool in ("verilator", "g++", "make", "iverilog", "yosys"):
+        for tool in ("verilator", "g++", "make", "iverilog", "yosys", "chromium", "chromedriver"):
             self.command(tool, "#!/usr/bin/env bash\n")
 
     def command(self, name: str, text: str) -> None:
@@ -335,6 +335,13 @@ class TestToolsOfTheTests:
         assert machine.run("test.sh")[0] == 0
         (install,) = [line for line in machine.logged() if line.startswith("apt-get install")]
         assert install.endswith(" iverilog")
+
+    def test_named_by_its_package_where_the_command_has_another_name(self, machine: Machine) -> None:
+        (machine.bin / "chromedriver").unlink()
+        machine.command("apt-get", APT_GET)
+        assert machine.run("test.sh")[0] == 0
+        (install,) = [line for line in machine.logged() if line.startswith("apt-get install")]
+        assert install.endswith(" chromium-driver")
 
     def test_said_in_one_line_where_they_cannot_be_installed(self, machine: Machine) -> None:
         (machine.bin / "iverilog").unlink()
