@@ -1,7 +1,7 @@
 """Traces over the stages of one training run: sparsity belongs to a stage, so a figure needs several of them.
 
 A stage of p % is the step that completes p % of the run's steps; 0 % is the first step. Each stage is a trace file of
-its own, named by network, data set, seed, batch, steps and percentage, and is kept and used again.
+its own, named by network, data set, seed, batch, steps, learning rate and percentage, and is kept and used again.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _run_settings(settings: TrainingSettings) -> dict[str, Any]:
 def _stem(settings: TrainingSettings) -> str:
     """The run's part of its file names, safe for any file system."""
     names = re.sub(r"[^\w.-]", "_", f"{settings.network.name}-{settings.dataset.name}")
-    return f"{names}-seed{settings.seed}-batch{settings.batch}-steps{settings.steps}"
+    return f"{names}-seed{settings.seed}-batch{settings.batch}-steps{settings.steps}-rate{settings.learning_rate:g}"
 
 
 def _part(settings: TrainingSettings) -> str:

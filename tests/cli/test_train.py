@@ -107,7 +107,7 @@ def test_stages(tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]
     assert main([*arguments, "--out", str(folder)]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    stem = folder / "tiny-digits-seed0-batch300-steps4"
+    stem = folder / "tiny-digits-seed0-batch300-steps4-rate0.1"
     assert names(folder) == [f"{stem.name}-first20-at{percent}.h5" for percent in ("000", "050", "100")] + [
         f"{stem.name}.checkpoint"
     ]

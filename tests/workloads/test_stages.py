@@ -76,12 +76,14 @@ def test_stages_are_the_steps_of_one_training_run(whole: tuple[Stage, ...], tmp_
 
 
 def test_names_and_what_the_folder_holds(whole: tuple[Stage, ...]) -> None:
-    stem = "tiny-digits-seed3-batch400-steps10"
+    stem = "tiny-digits-seed3-batch400-steps10-rate0.1"
     assert [stage.path.name for stage in whole] == [f"{stem}-at{percent:03d}.h5" for percent in STEPS]
     kept = sorted(path.name for path in whole[0].path.parent.iterdir())
     assert kept == sorted([*(stage.path.name for stage in whole), f"{stem}.checkpoint"])
     odd = dataclasses.replace(SETTINGS, network=dataclasses.replace(TINY, name="../a b"), capture_batch=3)
-    assert plan_stages(odd, Path("f"), [100])[0].path == Path("f/.._a_b-digits-seed3-batch400-steps10-first3-at100.h5")
+    assert plan_stages(odd, Path("f"), [100])[0].path == Path(
+        "f/.._a_b-digits-seed3-batch400-steps10-rate0.1-first3-at100.h5"
+    )
 
 
 def test_stages_that_are_there_are_used_again(whole: tuple[Stage, ...]) -> None:
@@ -249,7 +251,6 @@ def test_words_for_wrong_settings(tmp_path: Path, changes: dict[str, Any], text:
 @pytest.mark.parametrize(
     ("key", "changes"),
     [
-        ("learning-rate", {"learning_rate": 0.2}),
         ("momentum", {"momentum": 0.5}),
         ("weight-decay", {"weight_decay": 0.1}),
         ("scale-log2", {"scale_log2": 10}),
@@ -266,11 +267,11 @@ def test_words_for_stages_of_another_run(whole: tuple[Stage, ...], key: str, cha
 
 def test_words_for_a_checkpoint_of_another_run(tmp_path: Path) -> None:
     capture_stages(SETTINGS, tmp_path, [0])
-    text = r"steps10\.checkpoint: learning-rate: the checkpoint belongs to a run with another value"
+    text = r"steps10-rate0\.1\.checkpoint: momentum: the checkpoint belongs to a run with another value"
     with pytest.raises(InputError, match=text):
-        capture_stages(dataclasses.replace(SETTINGS, learning_rate=0.2), tmp_path, [50])
+        capture_stages(dataclasses.replace(SETTINGS, momentum=0.5), tmp_path, [50])
     checkpoint_path(SETTINGS, tmp_path).unlink()
-    assert capture_stages(dataclasses.replace(SETTINGS, learning_rate=0.2), tmp_path, [50])
+    assert capture_stages(dataclasses.replace(SETTINGS, momentum=0.5), tmp_path, [50])
 
 
 def test_words_for_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tlm.cli.console import output_console
 @click.option("--stages", metavar="LIST", default="0,10,50,100", show_default=True, help="Percents of the training.")
 @click.option("--steps", type=int, default=40, show_default=True, help="Steps of the training.")
 @click.option("--training-batch", type=int, default=32, show_default=True, help="Images of a step of the training.")
+@click.option("--learning-rate", type=float, default=0.02, show_default=True, help="At the start of the cosine.")
 @click.option("--batch", type=int, default=64, show_default=True, help="Images of a step of ours that is told.")
 @click.option("--images", type=int, help="Of these, images to capture and simulate.  [default: up to 3 micro-batches]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")

@@ -70,7 +70,7 @@ def test_the_headline_holds_ours_and_the_published(content: dict[str, Any]) -> N
     words = " ".join(headline.notes)
     assert "12 are simulated, and each further one takes what those after the 8th did" in words
     assert (
-        "tiny: 3 steps of 16 images of digits, rate 0.1 falling along a cosine, 0.033 epochs; **briefly trained**."
+        "tiny: 3 steps of 16 images of digits, rate 0.02 falling along a cosine, 0.033 epochs; **briefly trained**."
         in words
     )
     assert "The GPU's energy is its time x 228 (150-300) W" in words
@@ -97,6 +97,15 @@ def test_stages_and_means_stand_in_a_table(content: dict[str, Any]) -> None:
     assert stages.rows[2][3] == spread(network["image_energy_j"], 1e6)
     assert sparsity.rows[1][2] == f"{network['stages'][1]['firing_rate']:.2f}"
     assert {row[0] for row in engines.rows} >= {"forward, busy", "buffers, energy", "DRAM, MB an image"}
+
+
+def test_a_stage_without_gradients_is_said_to_have_stalled(content: dict[str, Any]) -> None:
+    changed = copy.deepcopy(content)
+    changed["networks"][0]["stages"][1]["nonzero_gradients"] = 0.0003
+    (sparsity,) = (table for table in all_tables(changed) if "sparsity" in table.title)
+    (note,) = sparsity.notes
+    assert note.startswith("**At 100 % hardly a gradient is left (0.03%): the training has stalled")
+    assert not [note for table in all_tables(content) if "sparsity" in table.title for note in table.notes]
 
 
 def test_a_loss_that_is_not_finite(content: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ from workloads.training_settings import TrainingSettings, check_whole
 DEFAULT_NETWORKS = "cifar-cnn"
 DEFAULT_STAGES = "0,10,50,100"
 DEFAULT_STEPS = 40
+DEFAULT_LEARNING_RATE = 0.02
+"""At 0.1, which trains the digits, the gradients of the CIFAR network die out within thirty steps."""
 DEFAULT_BATCH = 64
 """Images of a step: what the H2Learn authors' public GPU code trains with."""
 CAPTURED_MICRO_BATCHES = 3
@@ -33,7 +35,8 @@ class EvaluationOptions:
     """What to evaluate; lists are texts as on the command line.
 
     `batch` images are a step of ours, of which `images` are captured and simulated (None: up to three micro-batches);
-    `training_batch` images are a step of the training that the stages come from; `gpu_batch` images a step of the GPU.
+    `training_batch` images are a step of the training that the stages come from, `learning_rate` its rate at the start;
+    `gpu_batch` images are a step of the GPU.
     """
 
     networks: str = DEFAULT_NETWORKS
@@ -42,6 +45,7 @@ class EvaluationOptions:
     batch: int = DEFAULT_BATCH
     images: int | None = None
     training_batch: int = 32
+    learning_rate: float = DEFAULT_LEARNING_RATE
     seed: int = 0
     config: str = "h2learn"
     overrides: tuple[str, ...] = ()
@@ -88,6 +92,7 @@ class Plan:
             self.config.contract,
             batch=options.training_batch,
             seed=options.seed,
+            learning_rate=options.learning_rate,
             capture_batch=self.images,
             evaluated=EVALUATED_IMAGES,
         )

@@ -8,6 +8,8 @@ from typing import Any
 
 Content = dict[str, Any]
 Row = tuple[str, ...]
+STALLED_GRADIENTS = 0.01
+"""Share of non-zero gradients of hidden neurons below which a training is said to have stalled."""
 RATIOS = {"speedup": "faster", "energy_ratio": "less energy", "area_ratio": "less area"}
 
 
@@ -119,7 +121,19 @@ def sparsity_table(network: Content) -> Table:
         )
         for stage in network["stages"]
     ]
-    return Table(f"{_named(network)}: sparsity over the training", headings, tuple(rows))
+    return Table(
+        f"{_named(network)}: sparsity over the training", headings, tuple(rows), tuple(_stalled_notes(network))
+    )
+
+
+def _stalled_notes(network: Content) -> Iterator[str]:
+    """A training whose gradients have died out is sparse for a reason that no trained network shares."""
+    for stage in network["stages"]:
+        if stage["nonzero_gradients"] < STALLED_GRADIENTS:
+            yield (
+                f"**At {stage['percent']} % hardly a gradient is left ({stage['nonzero_gradients']:.2%}): the training "
+                "has stalled, so these figures stand for no network that learns; try a lower --learning-rate.**"
+            )
 
 
 def ablation_table(content: Content, network: Content) -> Table:
