@@ -81,6 +81,9 @@ class SimulationResult:
     buffer_ports: dict[str, PortUse]
     placement: Placement
 
+    def __repr__(self) -> str:
+        return f"SimulationResult({self.cycles:,} cycles, {len(self.spans)} streams, {len(self.engines)} engines)"
+
     @property
     def cycles(self) -> int:
         """Clock cycles of the step, the last one counted whole."""

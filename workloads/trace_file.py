@@ -59,6 +59,7 @@ class Trace:
     def __init__(self, file: h5py.File, where: str, digest: str) -> None:
         self._file = file
         self._where = where
+        self.path = Path(where)
         self.digest = digest
         """SHA-256 (hex) of the file's content: names the trace in results."""
         attributes = file.attrs

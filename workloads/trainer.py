@@ -36,6 +36,20 @@ class TrainingResult:
     progress: Progress
     started_at: int
 
+    @property
+    def loss(self) -> float:
+        """Mean over the steps of the last epoch, or of the part of it that the run had."""
+        return self.progress.history[-1].loss
+
+    @property
+    def held_out_accuracy(self) -> float:
+        """Share of the held-out images, 0..1, that are told right after the last step."""
+        return self.progress.history[-1].held_out_accuracy
+
+    def __repr__(self) -> str:
+        steps, accuracy = self.progress.step, self.held_out_accuracy
+        return f"TrainingResult({steps} steps, loss {self.loss:.3f}, held-out accuracy {accuracy:.1%})"
+
 
 def train(
     settings: TrainingSettings,

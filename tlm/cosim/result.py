@@ -101,6 +101,11 @@ class CosimResult:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        verdict = "every compared bit and cycle is equal" if self.passed else "not passed"
+        compared = f"{self.total('streams')} streams, {self.total('results'):,} results"
+        return f"CosimResult({self.network} on {self.config}, {self.mode}: {compared}; {verdict})"
+
     @property
     def passed(self) -> bool:
         """Whether something was compared and nothing differed."""

@@ -33,6 +33,10 @@ class ChipArea:
 
     components: tuple[Component, ...]
 
+    def __repr__(self) -> str:
+        area, parts = self.area_mm2, len(self.components)
+        return f"ChipArea({area.nominal:.2f} mm2 ({area.low:.2f} to {area.high:.2f}), {parts} components)"
+
     @property
     def area_mm2(self) -> Range:
         """The whole chip."""

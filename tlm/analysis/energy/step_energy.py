@@ -40,6 +40,10 @@ class StepEnergy:
     activity: Activity
     time_ps: int
 
+    def __repr__(self) -> str:
+        uj, time_us = self.energy_pj / 1e6, self.time_ps / 1e6
+        return f"StepEnergy({uj.nominal:.3g} uJ ({uj.low:.3g} to {uj.high:.3g}) in {time_us:,.2f} us)"
+
     @property
     def energy_pj(self) -> Range:
         """The whole step."""

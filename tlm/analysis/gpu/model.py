@@ -42,6 +42,11 @@ class Estimate:
     stored_bytes: int
     memory_bytes: Range
 
+    def __repr__(self) -> str:
+        low, nominal, high = (value * 1e3 for value in (self.time_s.low, self.time_s.nominal, self.time_s.high))
+        where = f"{self.network.name} on {self.device.name}, {self.precision}, batch {self.batch}"
+        return f"Estimate({where}: {nominal:.3g} ms ({low:.3g} to {high:.3g}))"
+
     @property
     def fits(self) -> bool:
         """Whether the nominal memory fits into the device."""
