@@ -238,3 +238,33 @@ class TestPostedWrites:
         writes = PostedWrites("writes", simulation, dma, 10)
         simulation.process(lambda process: writes.flush(), "producer")
         assert simulation.run() == 0
+
+
+class TestWatchedPrefetch:
+    def test_bytes_count_from_the_begin_of_a_read_until_all_consumers_are_through(
+        self, simulation: Simulation, dma: Dma
+    ) -> None:
+        items = [read(8), read(4), read(6)]
+        prefetch = Prefetch("p", simulation, dma, items, 12, consumers=2, owned=[False, True, False])
+        record = prefetch.watch()
+
+        def consumer(number: int, delay_ps: int) -> Any:
+            def run(process: Any) -> Steps:
+                yield from prefetch.loaded.wait_for(1)
+                yield from process.work(delay_ps)
+                prefetch.release(number, 1)
+                yield from prefetch.loaded.wait_for(3)
+                prefetch.release(number, 3)
+
+            return run
+
+        simulation.process(consumer(0, 7), "first")
+        simulation.process(consumer(1, 250), "second")
+        simulation.run()
+        # read one after another from 0, 100 and, when the window has room again, 350 ps on; the owned 4 bytes stay
+        levels = list(zip(record.times_ps, record.levels, strict=True))
+        assert levels == [(0, 8), (ACCESS_PS, 12), (350, 10), (450, 4)]
+        assert (prefetch.room_bytes, prefetch.stream) == (16, "spikes")
+
+    def test_a_list_of_nothing_has_no_stream(self, simulation: Simulation, dma: Dma) -> None:
+        assert Prefetch("p", simulation, dma, [], 12).stream == ""

@@ -137,3 +137,21 @@ def test_bytes_move_as_they_are_asked_for_and_nothing_is_left_to_drain(bench: Be
     assert bench.dram.burst_bytes_by_stream == {("spikes", Command.WRITE): 70}
     assert list(bench.dram.drain()) == []
     assert bench.dram.peak_bytes_per_us == 64_000
+
+
+def test_a_watched_channel_is_idle_and_occupied_in_turn() -> None:
+    bench = Bench(Simulation())
+    bench.dram.watch()
+    bench.send((0, 64), (0, 64), start_ps=1000)  # the second one 30,000 ps after the first one's slot
+    bench.send((0, 128), start_ps=2000)  # behind the first one, and on the next channel
+    bench.simulation.run()
+    first, second, *unused = bench.dram.loads()
+    assert first.times_ps.tolist() == [0, 1000, 9000, 35000, 39000]
+    assert first.busy.tolist() == [0, 1, 0, 1]
+    assert second.times_ps.tolist() == [0, 2000, 6000]
+    assert [load.times_ps.tolist() for load in unused] == [[0], [0]]
+    assert first.reads_queued is first.writes_queued is None
+
+
+def test_a_channel_that_nobody_watches_keeps_nothing() -> None:
+    assert FlatDram("dram", Simulation(), TIMING, 2**20).loads() == []

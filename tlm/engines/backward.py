@@ -13,7 +13,7 @@ from tlm.engines.hardware import SumsOnTheirWay
 from tlm.engines.streams import Stream, backward_streams
 from tlm.kernel.account import FINISHED, EngineAccount, State
 from tlm.kernel.byte_channel import ByteChannel
-from tlm.kernel.channel import TokenChannel
+from tlm.kernel.channel import UNBOUNDED, TokenChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.memory.buffer import Transfer
@@ -22,7 +22,6 @@ from tlm.schedule.backward_items import BackwardItems, block_positions, is_union
 from tlm.schedule.staging import consumer_samples, gradients_taken
 
 SUMS_ROOM = "room for sums"
-_ANY_NUMBER = 1 << 30  # blocks under way and made: bounded by the room for sums
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,9 @@ class BackwardEngine(Module):
         self.streams = backward_streams(context.network, context.batches)
         self._units = BackwardUnits(context.config.backward_engine)
         self.room: ByteChannel[None] = ByteChannel("room", self, context.config.buffers.backward_sums_bytes)
-        self.results: TokenChannel[SumBlock] = TokenChannel("sums", self, _ANY_NUMBER)
-        self._under_way: TokenChannel[SumBlock] = TokenChannel("under_way", self, _ANY_NUMBER)
+        # blocks made and under way are bounded by the room for sums
+        self.results: TokenChannel[SumBlock] = TokenChannel("sums", self, UNBOUNDED)
+        self._under_way: TokenChannel[SumBlock] = TokenChannel("under_way", self, UNBOUNDED)
         self._unit = None if context.hardware is None else context.hardware.backward_unit(self, context.clock)
         self._weight_groups: dict[tuple[Stream, int, int, int], tuple[int, int]] = {}
         self._gradient_groups: dict[tuple[Stream, int, int, int, int], tuple[int, int]] = {}

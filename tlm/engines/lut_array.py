@@ -14,7 +14,7 @@ from tlm.engines.hardware import ChipHardware, RowHardware
 from tlm.engines.lut_row_law import LutRowTiming
 from tlm.engines.streams import Stream
 from tlm.kernel.account import EngineAccount
-from tlm.kernel.channel import TokenChannel
+from tlm.kernel.channel import UNBOUNDED, TokenChannel
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.synchronize import Rendezvous, Watermark
@@ -26,7 +26,6 @@ TABLE_IN_USE = "table in use"
 TABLE_BUILD = "table build"
 DRAIN = "pipeline drain"
 HAND_OVERS = (TABLE_IN_USE, TABLE_BUILD, DRAIN)  # builder and look-up wait for each other
-_ANY_NUMBER = 1 << 30  # jobs in the drain and among the results: bounded by the room in the output buffer
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ class LutArray(Module):
         self.number = number
         self.tiles_done = 0
         self.look_up_cycles = 0
-        self.results: TokenChannel[LutJob] = TokenChannel("results", self, _ANY_NUMBER)
+        # jobs in the drain and among the results are bounded by the room in the output buffer
+        self.results: TokenChannel[LutJob] = TokenChannel("results", self, UNBOUNDED)
         self._clock = clock
         self._timing = timing
         self._cycles = cycles or (lambda stream, job, number: timing.look_up_cycles(job.position_count))
@@ -100,7 +100,7 @@ class LutArray(Module):
         self._row: RowHardware | None = None
         if hardware is not None:
             self._row = hardware.row(engine, self, clock, [(s.stream, job) for s in streams for job in s.jobs])
-        self._draining: TokenChannel[tuple[int, Stream, LutJob]] = TokenChannel("draining", self, _ANY_NUMBER)
+        self._draining: TokenChannel[tuple[int, Stream, LutJob]] = TokenChannel("draining", self, UNBOUNDED)
         account.add(self.process(self._build, "builder").account)
         account.add(self.process(self._look_up, "look_up").account)
         self.process(self._deliver, "deliver", daemon=True)

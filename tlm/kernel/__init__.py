@@ -19,6 +19,7 @@ from tlm.kernel.errors import (
     TimeValueError,
     TransportError,
 )
+from tlm.kernel.level import LevelRecord
 from tlm.kernel.module import Component, Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.simulation import Simulation
@@ -41,6 +42,7 @@ __all__ = [
     "KernelError",
     "Lease",
     "LevelError",
+    "LevelRecord",
     "Module",
     "Parent",
     "Process",

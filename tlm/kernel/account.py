@@ -37,6 +37,11 @@ class Interval(NamedTuple):
     state: State
     reason: str
 
+    @property
+    def activity(self) -> str:
+        """State and reason in words, such as ``starved: DRAM read``."""
+        return f"{self.state}: {self.reason}" if self.reason else str(self.state)
+
 
 Listener = Callable[[Interval], None]
 

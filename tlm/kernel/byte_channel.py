@@ -11,6 +11,7 @@ from simpy.events import Event
 from tlm.kernel.account import State
 from tlm.kernel.channel import whole_number
 from tlm.kernel.errors import CapacityError
+from tlm.kernel.level import LevelRecord
 from tlm.kernel.module import Component, Parent
 from tlm.kernel.process import Steps, Wait
 
@@ -62,11 +63,17 @@ class ByteChannel(Component, Generic[T]):
         self._items: deque[Lease[T]] = deque()
         self._getters: deque[Wait] = deque()
         self._putters: deque[Wait] = deque()
+        self._record: LevelRecord | None = None
 
     @property
     def item_count(self) -> int:
         """Items inside now."""
         return len(self._items)
+
+    def watch(self) -> LevelRecord:
+        """Return the record of `level_bytes`, kept from now on."""
+        self._record = LevelRecord(self.env, self.level_bytes)
+        return self._record
 
     def put(self, item: T, size_bytes: SupportsIndex, reason: str | None = None) -> Steps:
         """Put one item of `size_bytes` in; wait (blocked) until it has room.
@@ -121,6 +128,8 @@ class ByteChannel(Component, Generic[T]):
         self.put_bytes += size
         self.level_bytes += size
         self.peak_level_bytes = max(self.peak_level_bytes, self.level_bytes)
+        if self._record is not None:
+            self._record.note(self.level_bytes)
         lease = Lease(self, item, size)
         if self._getters:
             self._getters.popleft().succeed(lease)
@@ -129,6 +138,8 @@ class ByteChannel(Component, Generic[T]):
 
     def _free(self, size: int) -> None:
         self.level_bytes -= size
+        if self._record is not None:
+            self._record.note(self.level_bytes)
         while self._putters and self.level_bytes + self._putters[0].amount <= self.capacity_bytes:
             wait = self._putters.popleft()
             self._accept(wait.item, wait.amount)

@@ -17,10 +17,14 @@ from simpy.events import Event
 
 from tlm.kernel.account import State
 from tlm.kernel.errors import CapacityError
+from tlm.kernel.level import LevelRecord, RecordedItems
 from tlm.kernel.module import Component, Parent
 from tlm.kernel.process import Steps, Wait
 
 T = TypeVar("T")
+
+UNBOUNDED = 1 << 30
+"""Capacity of a channel whose tokens something else bounds."""
 
 
 def whole_number(value: SupportsIndex, least: int, what: str, where: str, unit: str) -> int:
@@ -56,6 +60,12 @@ class TokenChannel(Component, Generic[T]):
     def level(self) -> int:
         """Tokens inside now."""
         return len(self._items)
+
+    def watch(self) -> LevelRecord:
+        """Return the record of the level, kept from now on."""
+        record = LevelRecord(self.env, self.level)
+        self._items = RecordedItems(self._items, record)
+        return record
 
     def put(self, item: T, reason: str | None = None) -> Steps:
         """Put one token in; wait (blocked) while the channel is full."""

@@ -45,6 +45,11 @@ class Simulation:
         """All processes that have not ended, in order of creation."""
         return tuple(self._processes.values())
 
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """Everything that has a name: modules, channels, sockets and live processes, in order of creation."""
+        return tuple(self._names.values())
+
     def register(self, name: str, part: object) -> str:
         """Enter a part under its full name and return that name; ElaborationError if it is taken."""
         if name in self._names:

@@ -15,6 +15,7 @@ from tlm.kernel.module import Parent
 from tlm.kernel.payload import Command, Payload
 from tlm.kernel.process import Steps, Wait
 from tlm.memory.channel_group import ChannelGroup, Interleaving
+from tlm.memory.channel_load import ChannelLoad, ChannelSamples
 from tlm.memory.controller import ControllerConfig
 from tlm.memory.dram import ChannelUse, Dram
 from tlm.memory.standard import DramStandard
@@ -64,6 +65,7 @@ class BankedDram(Dram):
         self._due_tick = 0
         self._timer: Timeout | None = None
         self._timer_ps = 0
+        self._samples: ChannelSamples | None = None
 
     @property
     def peak_bytes_per_us(self) -> float:
@@ -86,6 +88,19 @@ class BankedDram(Dram):
                 )
             )
         return found
+
+    def watch(self) -> None:
+        """Keep what `loads` needs from now on."""
+        self._samples = ChannelSamples(self._channels.modelled)
+        self._samples.take(self._channels.states, self.simulation.now_ps)
+
+    def loads(self) -> list[ChannelLoad]:
+        """Return how busy every channel was when, from `watch` until now."""
+        if self._samples is None:
+            return []
+        self._channels.statistics(self.standard.tick_of_ps(self.simulation.now_ps))
+        self._samples.take(self._channels.states, self.simulation.now_ps, last=True)
+        return self._samples.loads()
 
     def drain(self) -> Steps:
         """Wait until everything that was accepted has been on the data bus."""
@@ -116,6 +131,8 @@ class BankedDram(Dram):
         self._going_on = False
         self._accept()
         due_tick = self._channels.next_finish()
+        if self._samples is not None:
+            self._samples.take(self._channels.states, self.simulation.now_ps)
         if due_tick is None:
             return
         self._due_tick = due_tick

@@ -173,6 +173,11 @@ class ChannelGroup:
         self._run(self._states, tick, RUN)
         return [channel_statistics(state) for state in self._states]
 
+    @property
+    def states(self) -> Ints:
+        """The channels' states, as far as each has run ahead; not to be changed."""
+        return self._states
+
     def _run(self, states: Ints, until_tick: int, mode: int) -> None:
         """Advance all channels; on threads, each with a part of them, where they have many bursts to take in."""
         many = int((states[:, WAITING_TAIL] - states[:, WAITING_HEAD]).sum()) >= _LEAST_BURSTS

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tlm.kernel.account import State
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
 from tlm.kernel.errors import CapacityError
+from tlm.kernel.level import LevelRecord
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.payload import Command, Payload
 from tlm.kernel.process import Process, Steps, Wait
@@ -146,6 +148,8 @@ class Prefetch(Module):
         self._items = items
         self._window_bytes = window_bytes
         self._staged = [item.length_bytes if not (owned and owned[n]) else 0 for n, item in enumerate(items)]
+        self._begun = 0
+        self._record: LevelRecord | None = None
         if self._staged and max(self._staged) > window_bytes:
             raise CapacityError(
                 "descriptor is larger than the staging window",
@@ -156,10 +160,34 @@ class Prefetch(Module):
         if items:
             self.process(self._load, "load")
 
+    @property
+    def stream(self) -> str:
+        """Stream of the first descriptor, empty where there is none."""
+        return self._items[0].stream if self._items else ""
+
+    @property
+    def room_bytes(self) -> int:
+        """Room that the descriptors have: the window, and that of the owned ones."""
+        owned = zip(self._items, self._staged, strict=True)
+        return self._window_bytes + sum(item.length_bytes - staged for item, staged in owned)
+
+    def watch(self) -> LevelRecord:
+        """Return the record, kept from now on, of the bytes begun to be read and not released; owned ones never are."""
+        self._begun_bytes = [0, *accumulate(item.length_bytes for item in self._items)]
+        self._staged_bytes = [0, *accumulate(self._staged)]
+        self._record = LevelRecord(self.env)
+        return self._record
+
     def release(self, consumer: int, count: int) -> None:
         """Say that `consumer` is through with the first `count` descriptors."""
         self._done_by[consumer] = max(self._done_by[consumer], count)
         self._released.advance(min(self._done_by))
+        self._note()
+
+    def _note(self) -> None:
+        if self._record is not None:
+            released_bytes = self._staged_bytes[min(self._released.level, self._begun)]
+            self._record.note(self._begun_bytes[self._begun] - released_bytes)
 
     def _load(self, _process: Process) -> Steps:
         staged: deque[int] = deque()  # descriptors with room in the window, oldest first
@@ -175,6 +203,8 @@ class Prefetch(Module):
                 self.peak_staged_bytes = max(self.peak_staged_bytes, staged_bytes)
             if item.ready is not None:
                 yield from item.ready.wait_for(item.level)
+            self._begun = number + 1
+            self._note()
             if item.length_bytes:
                 yield from self._dma.transfer(Command.READ, item)
             self.loaded.advance(number + 1)

@@ -9,6 +9,7 @@ from tlm.kernel.module import Module, Parent
 from tlm.kernel.payload import Command, Payload, Response
 from tlm.kernel.process import Steps
 from tlm.kernel.socket import TargetSocket
+from tlm.memory.channel_load import ChannelLoad
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class Dram(Module):
 
     def use(self) -> list[ChannelUse]:
         """Return what every channel did until now."""
+        raise NotImplementedError
+
+    def watch(self) -> None:
+        """Keep what `loads` needs from now on."""
+        raise NotImplementedError
+
+    def loads(self) -> list[ChannelLoad]:
+        """Return how busy every channel was when, from `watch` until now."""
         raise NotImplementedError
 
     def drain(self) -> Steps:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tlm.kernel.module import Parent
 from tlm.kernel.payload import Payload
 from tlm.kernel.process import Steps
+from tlm.memory.channel_load import ChannelLoad
 from tlm.memory.dram import ChannelUse, Dram
 
 PS_PER_US = 10**6
@@ -52,6 +55,7 @@ class FlatDram(Dram):
         self.timing = timing
         self._busy_ps = [0] * timing.channels
         self._free_ps = [0] * timing.channels
+        self._busy_from_to_ps: list[list[int]] | None = None
 
     @property
     def peak_bytes_per_us(self) -> float:
@@ -61,6 +65,18 @@ class FlatDram(Dram):
     def use(self) -> list[ChannelUse]:
         """Return the time that every channel was occupied."""
         return [ChannelUse(busy_ps) for busy_ps in self._busy_ps]
+
+    def watch(self) -> None:
+        """Keep what `loads` needs from now on."""
+        self._busy_from_to_ps = [[self.simulation.now_ps] for _ in self._busy_ps]
+
+    def loads(self) -> list[ChannelLoad]:
+        """Return every channel as idle and occupied in turn: it has no queue of its own."""
+        found = []
+        for times_ps in self._busy_from_to_ps or []:
+            busy = np.arange(len(times_ps) - 1) % 2
+            found.append(ChannelLoad(np.array(times_ps, np.int64), busy.astype(np.float64)))
+        return found
 
     def drain(self) -> Steps:
         """Return at once: a write ends with its last byte."""
@@ -76,7 +92,17 @@ class FlatDram(Dram):
         for channel, share in enumerate(bytes_by_channel(payload.address, payload.length, self.timing)):
             if share:
                 busy_ps = self.timing.occupancy_ps(share)
-                self._free_ps[channel] = max(now_ps, self._free_ps[channel]) + busy_ps
+                start_ps = max(now_ps, self._free_ps[channel])
+                self._free_ps[channel] = start_ps + busy_ps
                 self._busy_ps[channel] += busy_ps
                 end_ps = max(end_ps, self._free_ps[channel])
+                if self._busy_from_to_ps is not None:
+                    self._note(self._busy_from_to_ps[channel], start_ps, start_ps + busy_ps)
         yield self.simulation.timeout(end_ps + self.timing.latency_ps - now_ps)
+
+    def _note(self, times_ps: list[int], start_ps: int, end_ps: int) -> None:
+        """Add a stretch in which a channel is occupied: it goes on with the last one, or begins one of its own."""
+        if times_ps[-1] == start_ps and len(times_ps) > 1:
+            times_ps[-1] = end_ps
+        else:
+            times_ps += [start_ps, end_ps]
