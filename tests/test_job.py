@@ -36,6 +36,13 @@ def test_the_same_job_twice_differs_in_nothing(job: Job, tmp_path: Path) -> None
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
+def test_a_waveform_comes_where_asked_for_and_none_of_another_run_stays(job: Job, tmp_path: Path) -> None:
+    run_job(replace(job, vcd=True), tmp_path / "out")
+    assert "$scope module chip $end" in (tmp_path / "out" / "chip.vcd").read_text()
+    run_job(job, tmp_path / "out")
+    assert not (tmp_path / "out" / "chip.vcd").exists()
+
+
 def test_training_that_diverges_still_ends_in_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tlm import job as module
 

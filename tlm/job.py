@@ -21,6 +21,7 @@ from tlm.dram_model import check_dram
 from tlm.report.plots import write_plots
 from tlm.report.result import build_result, write_json
 from tlm.report.timeline import timeline
+from tlm.report.waveform import write_waveform
 from tlm.rtl_geometry import check_has_rtl
 from tlm.schedule.placement import place
 from tlm.simulation import simulate
@@ -32,6 +33,7 @@ from workloads.training_settings import TrainingSettings
 
 TRACE = "trace.h5"
 RESULT = "result.json"
+WAVEFORM = "chip.vcd"
 NO_COSIM = "none"
 _NETWORK_SUFFIXES = (".yaml", ".yml")
 
@@ -53,6 +55,7 @@ class Job:
     steps: int | None = None  # instead of epochs
     batch: int = 32
     seed: int = 0
+    vcd: bool = False  # write chip.vcd too
 
 
 def run_job(job: Job, out: Path, command: str = "", report: Report = lambda phase, done, total: None) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def _simulate(
     work, out = folders
     with open_trace(trace_path) as trace:
         report("simulation", 0, 1)
-        simulation = simulate(trace, config, work / "transactions.parquet")
+        simulation = simulate(trace, config, work / "transactions.parquet", occupancy=True)
         report("simulation", 1, 1)
         cosim = None
         if job.cosim != NO_COSIM:
@@ -156,7 +159,9 @@ def _simulate(
                 out=out,
             ).to_dict()
         content = build_result(trace, config, simulation, training=training, cosim=cosim, provenance=provenance)
-        write_json(timeline(simulation, trace.network), work / "timeline.json")
+        write_json(timeline(simulation, trace.network), work / "timeline.json", compact=True)
+        if job.vcd:
+            write_waveform(simulation, trace.network, work / WAVEFORM)
         write_plots(work, simulation, content, trace.network)
         write_json(content, work / RESULT)
         return content
@@ -177,7 +182,8 @@ def _result_folder(out: Path) -> Iterator[Path]:
         raise InputError(what, "--out", str(out), "a folder that can be made and written") from error
     try:
         yield work
-        (out / RESULT).unlink(missing_ok=True)
+        for name in (RESULT, WAVEFORM):
+            (out / name).unlink(missing_ok=True)
         for file in sorted(work.iterdir(), key=lambda file: file.name == RESULT):
             os.replace(file, out / file.name)
     finally:

@@ -15,6 +15,7 @@ from tlm.kernel.payload import Command
 from tlm.kernel.recorder import TransactionRecorder
 from tlm.kernel.simulation import Simulation
 from tlm.memory.dram import ChannelUse
+from tlm.occupancy import Occupancy, OccupancyWatch
 from tlm.schedule.placement import Placement
 from tlm.schedule.step_counts import StepCounts
 from tlm.trace_config import check_same_arithmetic
@@ -80,6 +81,8 @@ class SimulationResult:
     """Synaptic operations by engine and layer: a look-up stands for k of them, a multiply-accumulate for one."""
     buffer_ports: dict[str, PortUse]
     placement: Placement
+    occupancy: Occupancy | None = None
+    """How full channels and buffers were over time, where it was asked for."""
 
     def __repr__(self) -> str:
         return f"SimulationResult({self.cycles:,} cycles, {len(self.spans)} streams, {len(self.engines)} engines)"
@@ -96,17 +99,19 @@ def simulate(
     transactions: Path | None = None,
     hardware: ChipHardware | None = None,
     counts: StepCounts | None = None,
+    occupancy: bool = False,
 ) -> SimulationResult:
     """Simulate the training step of `trace` on the accelerator of `config`.
 
     `transactions` names a Parquet file for every DRAM transaction; `hardware` runs in the place of some units' laws;
-    `counts` are the trace's own, kept between simulations of it.
+    `counts` are the trace's own, kept between simulations of it; `occupancy` keeps how full channels and buffers were.
     Raises InputError if the configuration's arithmetic is not the trace's, or a buffer cannot hold one tile; Deadlock
     if the pipeline cannot go on.
     """
     check_same_arithmetic(config, trace.arithmetic)
     simulation = Simulation()
     chip = Accelerator("chip", simulation, config, trace, hardware, counts)
+    watch = OccupancyWatch(chip) if occupancy else None
     intervals: dict[str, list[Interval]] = {name: [] for name in chip.accounts}
     for name, account in chip.accounts.items():
         account.listen(intervals[name].append)
@@ -133,11 +138,15 @@ def simulate(
             simulation.run()
     for account in chip.accounts.values():
         account.close()
-    return _result(chip, simulation.now_ps, intervals, transfers)
+    return _result(chip, simulation.now_ps, intervals, transfers, None if watch is None else watch.result())
 
 
 def _result(
-    chip: Accelerator, time_ps: int, intervals: dict[str, list[Interval]], transfers: list[DramTransfer]
+    chip: Accelerator,
+    time_ps: int,
+    intervals: dict[str, list[Interval]],
+    transfers: list[DramTransfer],
+    occupancy: Occupancy | None,
 ) -> SimulationResult:
     counted = chip.dram.bytes_by_stream
     moved = chip.dram.burst_bytes_by_stream
@@ -164,6 +173,7 @@ def _result(
             for name, ports in chip.ports.items()
         },
         placement=chip.placement,
+        occupancy=occupancy,
     )
 
 

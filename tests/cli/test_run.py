@@ -18,6 +18,7 @@ from tlm.cli.main import main
 from workloads.trace_file import write_trace
 
 FILES = [
+    "buffers.png",
     "dram.png",
     "engines.png",
     "result.json",

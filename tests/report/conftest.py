@@ -17,7 +17,7 @@ class Run:
     def __init__(self, step: tuple[str, str, int], *overrides: str) -> None:
         self.trace = make_trace(*step)
         self.config = tiny_config(*overrides)
-        self.result: SimulationResult = simulate(self.trace, self.config)
+        self.result: SimulationResult = simulate(self.trace, self.config, occupancy=True)
         provenance = {"command": "h2learn run", "trace": "step.h5"}
         self.content = build_result(
             self.trace, self.config, self.result, training=None, cosim=None, provenance=provenance

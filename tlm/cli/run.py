@@ -48,6 +48,7 @@ from tlm.cli.errors import COMPARISON_FAILED
     metavar="DIR",
     help="Folder for result.json, timeline.json, the trace and the plots.",
 )
+@click.option("--vcd", is_flag=True, help="Write chip.vcd too, for GTKWave and its like (docs/timeline.md).")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json instead of the summary.")
 @click.pass_context
 def run(
@@ -63,6 +64,7 @@ def run(
     batch: int,
     seed: int,
     out: Path,
+    vcd: bool,
     as_json: bool,
 ) -> None:
     """Train NETWORK for a short while, capture the last step, simulate and co-simulate it, and show where time went.
@@ -73,7 +75,7 @@ def run(
     with progress_bar() as report:
         from tlm.job import Job, run_job
 
-        job = Job(target, config, overrides, cosim, simulator, sample_seed, epochs, steps, batch, seed)
+        job = Job(target, config, overrides, cosim, simulator, sample_seed, epochs, steps, batch, seed, vcd)
         content = run_job(job, out, shlex.join(["h2learn", *sys.argv[1:]]), report)
     if as_json:
         click.echo((out / "result.json").read_text(encoding="utf-8"), nl=False)

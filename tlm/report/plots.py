@@ -1,4 +1,4 @@
-"""Plots of one run as PNG files: where time went, when the streams ran, DRAM bytes by stream, sparsity by layer."""
+"""Plots of one run as PNG files: where time went, when streams ran, how full buffers were, DRAM bytes, sparsity."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
@@ -13,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from tlm.report.buffer_use import buffer_use
+from tlm.report.steps import Steps, sampled
 from tlm.simulation import SimulationResult
 from workloads.atomic import replacing
 from workloads.network import Network
@@ -26,7 +29,10 @@ _LEAST_LABEL = 0.06  # share of the axis below which a bar has no room for a lab
 
 
 def write_plots(folder: Path, result: SimulationResult, content: dict[str, Any], network: Network) -> list[Path]:
-    """Write all plots of a run into `folder` and return their paths; `content` is that of `result.json`."""
+    """Write all plots of a run into `folder` and return their paths; `content` is that of `result.json`.
+
+    `buffers.png` is among them where the result has its occupancy.
+    """
     title = f"{content['network']['name']}, step {content['network']['step']}, batch {content['network']['batch']}"
     figures = {
         "engines.png": engines_figure(result, title),
@@ -34,6 +40,9 @@ def write_plots(folder: Path, result: SimulationResult, content: dict[str, Any],
         "dram.png": dram_figure(result, title),
         "sparsity.png": sparsity_figure(content, title),
     }
+    if result.occupancy is not None:
+        used = buffer_use(result, result.occupancy, network)
+        figures["buffers.png"] = buffers_figure(result, used, content["config"]["buffers"], title)
     for name, figure in figures.items():
         with replacing(folder / name) as temporary:
             figure.savefig(temporary, format="png", dpi=140)
@@ -95,6 +104,34 @@ def streams_figure(result: SimulationResult, network: Network, title: str) -> Fi
     labels = [layer.name for layer in network.layers]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(8, len(labels)), frameon=False)
     _bare(axes)
+    return figure
+
+
+def buffers_figure(
+    result: SimulationResult, used: dict[str, dict[str, Steps]], capacities: dict[str, int], title: str
+) -> Figure:
+    """How full each buffer was over time, by what lay in it; `used` is that of `buffer_use`."""
+    figure = Figure(figsize=(11, 0.8 + 0.85 * len(used)), layout="constrained")
+    rows = figure.subplots(len(used), sharex=True, squeeze=False)[:, 0]
+    colours: dict[str, str] = {}
+    for axes, (buffer, kinds) in zip(rows, used.items(), strict=True):
+        capacity = capacities[f"{buffer}_bytes"]
+        times, values = sampled(kinds.values(), result.time_ps)
+        times_us, below = np.append(times, result.time_ps) / 1e6, np.zeros(len(times) + 1)
+        for kind, column in zip(kinds, values, strict=True):
+            above = below + np.append(column, column[-1]) / capacity
+            colour = colours.setdefault(kind, LAYERS[len(colours)])
+            axes.fill_between(times_us, below, above, step="post", color=colour, linewidth=0)
+            below = above
+        axes.set_ylabel(f"{buffer.replace('_', ' ')}\n{capacity / 2**10:,.0f} KiB", rotation=0, ha="right", va="center")
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0, 1], ["", "full"])
+        _bare(axes)
+    rows[-1].set_xlim(0, result.time_ps / 1e6)
+    rows[-1].set_xlabel("time in microseconds")
+    rows[0].set_title(f"How full the buffers were: {title}", parse_math=False)
+    handles = [Patch(color=colour) for colour in colours.values()]
+    figure.legend(handles, list(colours), loc="outside lower center", ncols=len(colours), frameon=False)
     return figure
 
 

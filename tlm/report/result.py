@@ -48,10 +48,13 @@ def build_result(
     }
 
 
-def write_json(content: object, path: Path) -> None:
-    """Write JSON to `path`, whole or not at all."""
+def write_json(content: object, path: Path, compact: bool = False) -> None:
+    """Write JSON to `path`, whole or not at all; `compact`: on one line, for programs."""
+    text = json.dumps(
+        content, indent=None if compact else 1, separators=(",", ":") if compact else None, allow_nan=False
+    )
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def versions() -> dict[str, str]:

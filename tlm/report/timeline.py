@@ -6,22 +6,28 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+from tlm.report.counters import BUFFERS, CHANNELS, DRAM, PS_PER_US, occupancy_counters
 from tlm.simulation import DramTransfer, SimulationResult
 from workloads.network import Network
 
-PS_PER_US = 1e6  # the format's times are microseconds
 _DRAM_BINS = 400  # points of the bandwidth counter
-_CHIP, _DRAM = 1, 2
+_CHIP = 1
+_PROCESSES = {_CHIP: "chip", DRAM: "DRAM", BUFFERS: "buffers", CHANNELS: "channels"}
 
 
 def timeline(result: SimulationResult, network: Network) -> dict[str, Any]:
-    """Return the timeline: one track of states per engine, one of streams, and DRAM bandwidth by stream."""
+    """Return the timeline: one track of states per engine, one of streams, and DRAM bandwidth by stream.
+
+    A result with its occupancy gives counters of buffers, channels and DRAM channels too (docs/timeline.md).
+    """
     events = [*_names(result), *_states(result), *_streams(result, network), *_bandwidth(result)]
+    if result.occupancy is not None:
+        events += occupancy_counters(result, result.occupancy, network)
     return {"traceEvents": events, "displayTimeUnit": "ns"}
 
 
 def _names(result: SimulationResult) -> Iterator[dict[str, Any]]:
-    for process, name in ((_CHIP, "chip"), (_DRAM, "DRAM")):
+    for process, name in _PROCESSES.items():
         yield {"ph": "M", "name": "process_name", "pid": process, "args": {"name": name}}
     for thread, engine in enumerate(result.engines, start=1):
         yield {"ph": "M", "name": "thread_name", "pid": _CHIP, "tid": thread, "args": {"name": engine}}
@@ -33,7 +39,7 @@ def _states(result: SimulationResult) -> Iterator[dict[str, Any]]:
         for interval in intervals:
             yield {
                 "ph": "X",
-                "name": f"{interval.state}: {interval.reason}" if interval.reason else str(interval.state),
+                "name": interval.activity,
                 "cat": str(interval.state),
                 "pid": _CHIP,
                 "tid": thread,
@@ -66,7 +72,7 @@ def _bandwidth(result: SimulationResult) -> Iterator[dict[str, Any]]:
         yield {
             "ph": "C",
             "name": "GB/s",
-            "pid": _DRAM,
+            "pid": DRAM,
             "ts": number * bin_ps / PS_PER_US,
             "args": values,
         }
