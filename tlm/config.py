@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,13 +23,16 @@ from workloads.record import Arithmetic
 Positive = Annotated[int, Field(ge=1)]
 Latency = Annotated[int, Field(ge=1, le=64)]  # what the RTL's pipelines can be given
 NotNegative = Annotated[int, Field(ge=0)]
+Table = TypeVar("Table", bound=BaseModel)
 
 
-class _Table(BaseModel):
+class FrozenTable(BaseModel):
+    """A table of keys: nothing changes in it, nothing unknown comes in, nothing is converted."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class ArithmeticConfig(_Table):
+class ArithmeticConfig(FrozenTable):
     """Number formats and micro-batch: with `lut.k` and `lut.lanes` the only parameters that change bits."""
 
     value_format: Literal["binary16", "bfloat16", "binary32"] = "binary16"
@@ -37,7 +40,7 @@ class ArithmeticConfig(_Table):
     micro_batch: Positive = 8
 
 
-class LutConfig(_Table):
+class LutConfig(FrozenTable):
     """The look-up element of both LUT engines: `k` index bits, `lanes` elements a row (a power of two)."""
 
     k: Annotated[int, Field(ge=1, le=8)] = 4
@@ -51,7 +54,7 @@ class LutConfig(_Table):
 LUT, ADDERS, ZERO_SKIPPING = "lut", "adders", "zero_skipping_adders"
 
 
-class LutEngineConfig(_Table):
+class LutEngineConfig(FrozenTable):
     """One LUT engine: `arrays` of `rows` rows, each with an accumulator memory of `accumulator_depth` positions.
 
     `element` is what a lane is made of: a look-up table, or an adder, of every operand or of those with a spike alone.
@@ -63,7 +66,7 @@ class LutEngineConfig(_Table):
     accumulator_depth: Positive = 1024
 
 
-class BackwardEngineConfig(_Table):
+class BackwardEngineConfig(FrozenTable):
     """The sparse backward engine: `units` with `lanes` multiply-accumulate lanes and `items_in_flight` work items."""
 
     units: Positive = 192
@@ -75,7 +78,7 @@ class BackwardEngineConfig(_Table):
     skip_inactive_outputs: bool = True
 
 
-class VectorUnitConfig(_Table):
+class VectorUnitConfig(FrozenTable):
     """A pipelined vector unit: `width` elements a cycle, the first result after `latency_cycles`."""
 
     width: Positive = 64
@@ -95,7 +98,7 @@ class TranspositionUnitConfig(VectorUnitConfig):
     latency_cycles: Latency = 2
 
 
-class BuffersConfig(_Table):
+class BuffersConfig(FrozenTable):
     """Capacities of the on-chip buffers; a tensor that does not fit goes to DRAM."""
 
     spikes_bytes: Positive = 2 * 2**20
@@ -107,7 +110,7 @@ class BuffersConfig(_Table):
     backward_sums_bytes: Positive = 256 * 2**10
 
 
-class PortConfig(_Table):
+class PortConfig(FrozenTable):
     """The ports of one buffer: it moves `ports` x `banks` x `bank_width_bytes` a cycle."""
 
     ports: Positive = 2
@@ -120,7 +123,7 @@ class PortConfig(_Table):
         return self.ports * self.banks * self.bank_width_bytes
 
 
-class BufferPortsConfig(_Table):
+class BufferPortsConfig(FrozenTable):
     """Ports of every on-chip buffer; docs/configuration.md derives what the engines ask of each."""
 
     spikes: PortConfig = PortConfig(banks=32, bank_width_bytes=32)
@@ -132,7 +135,7 @@ class BufferPortsConfig(_Table):
     backward_sums: PortConfig = PortConfig(banks=192, bank_width_bytes=64)
 
 
-class DramConfig(_Table):
+class DramConfig(FrozenTable):
     """DRAM of `channels` channels interleaved every `interleave_bytes`.
 
     `banked`: each a channel of `standard` behind a controller; `flat`: latency and bandwidth only.
@@ -147,7 +150,7 @@ class DramConfig(_Table):
     latency_ps: NotNegative = 30_000
 
 
-class DmaConfig(_Table):
+class DmaConfig(FrozenTable):
     """DMA: transactions of at most `chunk_bytes`, `outstanding` of them under way per stream.
 
     A transaction moves at most `width_bytes` a cycle. What does not fit into a buffer is staged in parts of at most
@@ -160,13 +163,13 @@ class DmaConfig(_Table):
     part_bytes: Positive = 256 * 2**10
 
 
-class HostConfig(_Table):
+class HostConfig(FrozenTable):
     """The host that computes the loss gradient: round trip from the last logit to the first gradient."""
 
     round_trip_ps: NotNegative = 1_000_000
 
 
-class Config(_Table):
+class Config(FrozenTable):
     """A whole accelerator. Defaults are those of the provisional preset `h2learn`."""
 
     name: str = "h2learn"
@@ -272,10 +275,43 @@ def load_config(name_or_path: str = "h2learn", overrides: tuple[str, ...] = ()) 
 
 def check_config(raw: dict[str, Any], where: str) -> Config:
     """Turn plain data into a `Config`; raises InputError with the key, the value got and the values allowed."""
+    return check_table(Config, raw, where)
+
+
+def check_table(model: type[Table], raw: dict[str, Any], where: str) -> Table:
+    """Turn plain data into a table; raises InputError with the key, the value got and the values allowed."""
     try:
-        return Config.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        raise _input_error(error, where) from error
+        raise _input_error(error, where, model) from error
+
+
+def check_key(key: str, where: str) -> None:
+    """Raise InputError unless `key`, such as ``dram.channels``, names one value of a configuration."""
+    model: type[BaseModel] = Config
+    *tables, last = key.split(".")
+    for name in tables:
+        inner = model.model_fields[name].annotation if name in model.model_fields else None
+        if not _is_table(inner):
+            raise InputError("unknown key", where, key, ", ".join(model.model_fields))
+        model = inner
+    if last not in model.model_fields:
+        raise InputError("unknown key", where, key, ", ".join(model.model_fields))
+    inner = model.model_fields[last].annotation
+    if _is_table(inner):
+        raise InputError("is a table of keys", where, key, ", ".join(f"{key}.{name}" for name in inner.model_fields))
+
+
+def set_key(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set ``dram.channels`` and the like in plain data; raises InputError for a key below one that is no table."""
+    *tables, last = key.split(".")
+    table = settings
+    for name in tables:
+        inner = table.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise InputError("unknown key", where, key, f"{name} has no keys below it")
+        table = inner
+    table[last] = copy.deepcopy(value)
 
 
 def dump_config(config: Config) -> str:
@@ -313,38 +349,34 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError("the value is not valid YAML", f"--set {key}", text) from error
-    *tables, last = key.split(".")
-    table = raw
-    for name in tables:
-        inner = table.setdefault(name, {})
-        if not isinstance(inner, dict):
-            raise InputError("unknown key", "--set", key, f"{name} has no keys below it")
-        table = inner
-    table[last] = copy.deepcopy(value)
+    set_key(raw, key, value, "--set")
 
 
-def _input_error(error: ValidationError, where: str) -> InputError:
+def _input_error(error: ValidationError, where: str, model: type[BaseModel]) -> InputError:
     """Turn the first of pydantic's problems into the project's one-line error."""
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]
     place = f"{where}: {'.'.join(path)}" if path else where
     if problem["type"] == "extra_forbidden":
-        return InputError("unknown key", place, path[-1], ", ".join(_keys_at(path[:-1])))
+        return InputError("unknown key", place, path[-1], ", ".join(_keys_at(model, path[:-1])))
     if problem["type"] == "value_error":
         return InputError(str(problem["ctx"]["error"]), place)
     got = "nothing" if problem["input"] is None else problem["input"]
     if problem["type"] == "model_type":
-        return InputError("must be a table of keys", place, got, ", ".join(_keys_at(path)))
+        return InputError("must be a table of keys", place, got, ", ".join(_keys_at(model, path)))
     return InputError("wrong value", place, got, _allowed(problem["msg"]))
 
 
-def _keys_at(path: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
+def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
     for name in path:
-        inner = model.model_fields[name].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    return list(model.model_fields)
+        fields = {field.alias or own: field.annotation for own, field in model.model_fields.items()}
+        tables = [part for part in (fields.get(name), *get_args(fields.get(name))) if _is_table(part)]
+        model = tables[0] if tables else model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _is_table(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _allowed(message: str) -> str:

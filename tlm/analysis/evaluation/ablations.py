@@ -8,7 +8,7 @@ from typing import Any
 
 from rtl_models.errors import InputError
 from tlm.analysis.bandwidth.dram_choice import UNLIMITED
-from tlm.config import ADDERS, LUT, ZERO_SKIPPING, Config, check_config
+from tlm.config import ADDERS, LUT, ZERO_SKIPPING, Config, check_config, set_key
 
 FULL = "full machine"
 GROUPS = ("backward", "pipeline", "elements", "together", "k", "buffers", "dram", "potentials")
@@ -33,11 +33,7 @@ class Ablation:
         """Return the variant's configuration; raises InputError for one that cannot be."""
         settings = config.model_dump(mode="json")
         for key, value in self.changes:
-            *tables, last = key.split(".")
-            table = settings
-            for name in tables:
-                table = table[name]
-            table[last] = value
+            set_key(settings, key, value, self.name)
         return check_config(settings, self.name)
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from rtl_models.errors import InputError
 from tlm.analysis.evaluation.ablations import SCALED_BUFFERS
-from tlm.config import Config, check_config
+from tlm.config import Config, check_config, set_key
 from tlm.schedule.placement import place
 from workloads.network import Network
 
@@ -117,14 +117,7 @@ def _settings(config: Config, plain: Mapping[str, Any], choice: Choice) -> dict[
             for name in SCALED_BUFFERS:
                 settings["buffers"][f"{name}_bytes"] = int(plain["buffers"][f"{name}_bytes"] * value)
             continue
-        *tables, last = key.split(".")
-        table = settings
-        for name in tables:
-            inner = table.get(name)
-            if not isinstance(inner, dict):
-                raise InputError("unknown key", "--vary", key, ", ".join(Config.model_fields))
-            table = inner
-        table[last] = value
+        set_key(settings, key, value, "--vary")
     _follow(config, plain, settings)
     return settings
 
