@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from rtl_models.reference.threads import set_threads
 
@@ -29,17 +30,30 @@ class Died:
     times: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pool:
     """How many processes there are, and what each does before its first task.
 
-    When a run ends early, the tasks under way are waited for, or with `terminate` ended.
+    When a run ends early, the tasks under way are waited for, or with `terminate` ended. The processes end with their
+    run, or inside a `with` of the pool with that: the next run finds them there.
     """
 
     processes: int
     start: Callable[..., None]
     arguments: tuple[Any, ...] = ()
     terminate: bool = False
+    _kept: bool = field(default=False, init=False)
+    _executor: ProcessPoolExecutor | None = field(default=None, init=False)
+
+    def __enter__(self) -> Self:
+        self._kept = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._kept = False
+        self._end()
 
     def run(
         self, tasks: Sequence[Task], work: Callable[[Task], Result]
@@ -76,27 +90,42 @@ class Pool:
         work: Callable[[Task], Result],
         processes: int,
     ) -> Iterator[tuple[Task, Result]]:
-        """Give tasks to fresh processes, the next when one is done: a failure or Ctrl-C leaves few under way."""
-        context = multiprocessing.get_context("spawn")
-        initial = (self.start, self.arguments)
-        with ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=initial) as pool:
-            try:
-                while waiting or running:
-                    while waiting and len(running) <= processes:
-                        with _interrupt_blocked():
-                            running[pool.submit(work, waiting[0][1])] = waiting[0]
-                        waiting.popleft()
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        result = future.result()
-                        yield running.pop(future)[1], result
-            except BaseException:
-                if self.terminate:
-                    for child in multiprocessing.active_children():
-                        child.terminate()
-                raise
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        """Give tasks to processes, the next when one is done: a failure or Ctrl-C leaves few under way."""
+        pool, kept = self._begin(), False
+        try:
+            while waiting or running:
+                while waiting and len(running) <= processes:
+                    with _interrupt_blocked():
+                        running[pool.submit(work, waiting[0][1])] = waiting[0]
+                    waiting.popleft()
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    yield running.pop(future)[1], result
+            kept = self._kept
+        except BaseException:
+            if self.terminate:
+                for child in multiprocessing.active_children():
+                    child.terminate()
+            raise
+        finally:
+            if not kept:
+                self._end()
+
+    def _begin(self) -> ProcessPoolExecutor:
+        """The processes that are there, else fresh ones."""
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")
+            initial = (self.start, self.arguments)
+            self._executor = ProcessPoolExecutor(
+                self.processes, mp_context=context, initializer=_start, initargs=initial
+            )
+        return self._executor
+
+    def _end(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

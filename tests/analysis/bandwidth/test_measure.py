@@ -24,7 +24,7 @@ class Run:
         self.trace = make_trace(*STEP)
         self.config: Config = load_config("h2learn", overrides)
         self.result: SimulationResult = simulate(self.trace, self.config)
-        self.kept: Measurement = measure(self.trace, self.config, StepCounts(self.trace))
+        self.kept: Measurement = measure(self.trace, self.config, self.trace.batch, StepCounts(self.trace))
 
 
 @pytest.fixture(scope="module", params=[TINY, NOTHING_FITS], ids=["everything fits", "nothing fits"])

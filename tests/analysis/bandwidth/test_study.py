@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ import pytest
 
 from rtl_models.errors import InputError
 from tests.analysis.bandwidth.conftest import SHORT_OF_ROOM
-from tlm.analysis.bandwidth import captures, study, worker
+from tlm.analysis.bandwidth import captures
+from tlm.analysis.bandwidth import study as study_module
 from tlm.analysis.bandwidth.measure import measure as measure_point
 from tlm.analysis.bandwidth.study import JOURNAL, STUDY, BandwidthStudy, run_study
 from tlm.analysis.bandwidth.study_file import read_study
-from tlm.analysis.bandwidth.worker import Worker
+from tlm.analysis.simulations import Processes, Task, Worker
 from tlm.kernel.errors import CapacityError
 from tlm.processes import Died
 
@@ -48,8 +48,8 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     run = Worker.run
 
-    def counted(self: Worker, task: worker.Task) -> Any:
-        names.append(task.point.name)
+    def counted(self: Worker, task: Task) -> Any:
+        names.append(task.name)
         return run(self, task)
 
     monkeypatch.setattr(Worker, "run", counted)
@@ -85,12 +85,12 @@ def test_a_point_that_cannot_be_has_its_error_and_stops_no_other(study: Bandwidt
 def test_what_the_kernel_refuses_is_a_point_s_error(
     study: BandwidthStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(trace: Any, config: Any, counts: Any) -> Any:
+    def measure(trace: Any, config: Any, images: Any, counts: Any) -> Any:
         if config.dram.channel_bytes_per_us == 16_000:
             raise CapacityError("nothing can go on", "chip")
-        return measure_point(trace, config, counts)
+        return measure_point(trace, config, images, counts)
 
-    monkeypatch.setattr(worker, "measure", measure)
+    monkeypatch.setattr(study_module, "measure", measure)
     rows = run_study(study, tmp_path).rows
     assert [row.get("error") for row in rows] == [None, "chip: nothing can go on", None] * 2
 
@@ -103,12 +103,12 @@ def test_if_every_point_fails_the_first_says_why(study: BandwidthStudy, tmp_path
 def test_if_no_dram_can_be_simulated_there_is_no_study(
     study: BandwidthStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(trace: Any, config: Any, counts: Any) -> Any:
+    def measure(trace: Any, config: Any, images: Any, counts: Any) -> Any:
         if config.dram.channel_bytes_per_us < 10**9:
             raise CapacityError("nothing can go on", "chip")
-        return measure_point(trace, config, counts)
+        return measure_point(trace, config, images, counts)
 
-    monkeypatch.setattr(worker, "measure", measure)
+    monkeypatch.setattr(study_module, "measure", measure)
     words = "study bandwidth: no DRAM can be simulated; the first says: chip: nothing can go on"
     with pytest.raises(InputError, match=words):
         run_study(study, tmp_path)
@@ -117,25 +117,20 @@ def test_if_no_dram_can_be_simulated_there_is_no_study(
 def test_a_process_that_dies_is_its_point_s_error_and_is_tried_again_next_time(
     study: BandwidthStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulated: list[str]
 ) -> None:
-    run = study_module_run()
+    run = Processes.run
 
-    def dying(tasks: Any, workers: Any) -> Any:
-        for task, result in run(tasks, workers):
-            yield task, Died(3) if task.point.number == 1 else result
+    def dying(self: Processes, tasks: Any) -> Any:
+        for task, result in run(self, tasks):
+            yield task, Died(3) if task.name == tasks[1].name else result
 
-    monkeypatch.setattr("tlm.analysis.bandwidth.study._run", dying)
+    monkeypatch.setattr(Processes, "run", dying)
     rows = run_study(study, tmp_path).rows
     assert rows[1]["error"] == "its process died 3 times: out of memory?"
-    monkeypatch.setattr("tlm.analysis.bandwidth.study._run", run)
+    monkeypatch.setattr(Processes, "run", run)
     simulated.clear()
     again = run_study(study, tmp_path)
     assert (again.taken_over, simulated) == (5, ["16GB/s, buffers x1, T 9, batch 5"])
     assert not again.rows[1].get("error")
-
-
-def study_module_run() -> Callable[..., Any]:
-    """The study's own way of running points."""
-    return study._run
 
 
 def test_a_wider_study_runs_only_what_is_new(study: BandwidthStudy, tmp_path: Path, simulated: list[str]) -> None:
@@ -193,7 +188,7 @@ def test_a_line_of_the_journal_that_was_cut_short_is_simulated_again(
 
 def test_two_studies_do_not_share_a_folder(study: BandwidthStudy, tmp_path: Path) -> None:
     def second(phase: str, done: int, total: int) -> None:
-        with pytest.raises(InputError, match="--out: another study is being written into this folder, got"):
+        with pytest.raises(InputError, match="--out: a study is being written into this folder by another"):
             run_study(study, tmp_path)
 
     run_study(replace(study, dram="16GB/s", buffers="1"), tmp_path, second)

@@ -57,5 +57,5 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(study: BandwidthStudy, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write the journal of the study \("):
+    with pytest.raises(InputError, match=r"cannot write the journal of a study \("):
         run_study(study, tmp_path / "file")

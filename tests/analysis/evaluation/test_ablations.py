@@ -12,15 +12,15 @@ import pytest
 
 from rtl_models.errors import InputError
 from tests.end_to_end.steps import make_record, tiny_config
+from tlm.analysis import simulations
 from tlm.analysis.area.chip_area import chip_area
-from tlm.analysis.evaluation import worker
 from tlm.analysis.evaluation.ablations import FULL, GROUPS, Ablation, list_ablations, parse_groups
 from tlm.analysis.evaluation.evaluation import run_evaluation
 from tlm.analysis.evaluation.measure import measure
 from tlm.analysis.evaluation.options import EvaluationOptions, check_options
 from tlm.analysis.evaluation.rerun import state_before, step_in
 from tlm.analysis.evaluation.stages import captured_stages
-from tlm.analysis.evaluation.worker import Worker
+from tlm.analysis.simulations import Worker
 from tlm.config import Config, load_config
 from workloads.record import Arithmetic
 from workloads.trace_file import open_trace, write_trace
@@ -139,8 +139,8 @@ def test_a_variant_that_cannot_be_is_named(
 ) -> None:
     run = Worker.run
 
-    def failing(self: Worker, task: worker.Task) -> Any:
-        return worker.failure("too small") if "pipeline" in task.name else run(self, task)
+    def failing(self: Worker, task: simulations.Task) -> Any:
+        return simulations.failure("too small") if "pipeline" in task.name else run(self, task)
 
     monkeypatch.setattr(Worker, "run", failing)
     content = run_evaluation(replace(options, ablations="pipeline"), tmp_path)

@@ -13,17 +13,17 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from rtl_models.errors import InputError
+from tlm.analysis import simulations
 from tlm.analysis.area.chip_area import chip_area
-from tlm.analysis.evaluation import worker
 from tlm.analysis.evaluation.evaluation import JOURNAL, SCHEMA, run_evaluation
 from tlm.analysis.evaluation.measure import measure
 from tlm.analysis.evaluation.options import EvaluationOptions, check_options
 from tlm.analysis.evaluation.published import PUBLISHED, Published
 from tlm.analysis.evaluation.stages import captured_stages
-from tlm.analysis.evaluation.worker import Worker, open_journal, simulate_all
 from tlm.analysis.gpu.device import load_device
 from tlm.analysis.gpu.layers import from_network
 from tlm.analysis.gpu.model import estimate
+from tlm.analysis.simulations import Processes, Worker, open_journal, simulate_all
 from tlm.processes import Died
 from workloads.trace_file import open_trace
 
@@ -38,7 +38,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     run = Worker.run
 
-    def counted(self: Worker, task: worker.Task) -> Any:
+    def counted(self: Worker, task: simulations.Task) -> Any:
         names.append(task.name)
         return run(self, task)
 
@@ -157,7 +157,7 @@ def test_a_chip_that_cannot_hold_a_tile_is_refused_before_training(options: Eval
 def test_a_step_that_fails_is_named(
     options: EvaluationOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Worker, "run", lambda *_: worker.failure("no way"))
+    monkeypatch.setattr(Worker, "run", lambda *_: simulations.failure("no way"))
     with pytest.raises(InputError, match=r"^tiny, 0 % of the training: cannot be simulated: no way$"):
         run_evaluation(options, tmp_path)
 
@@ -171,10 +171,14 @@ def test_a_folder_that_another_process_writes(options: EvaluationOptions, tmp_pa
 def test_a_process_that_dies_fails_its_step(
     options: EvaluationOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = worker.Task("a step", tmp_path / "step.h5", "0" * 64, 1, check_options(options).config.model_dump())
-    monkeypatch.setattr(worker, "_run", lambda tasks, _: ((entry, Died(3)) for entry in tasks))
+    task = simulations.Task(
+        "a step", tmp_path / "step.h5", "0" * 64, 1, check_options(options).config.model_dump(), measure
+    )
+    monkeypatch.setattr(Processes, "run", lambda self, tasks: ((task, Died(3)) for task in tasks))
     with open_journal(tmp_path / JOURNAL, "an evaluation") as journal:
-        assert simulate_all([task], journal, 1) == {task.key: {"error": "its process died 3 times: out of memory?"}}
+        assert simulate_all([task], journal, Processes(1)) == {
+            task.key: {"error": "its process died 3 times: out of memory?"}
+        }
         assert journal.done == {}
 
 

@@ -12,14 +12,14 @@ import pytest
 from rtl_models.errors import InputError
 from tests.end_to_end.steps import TINY, make_record, make_trace, small_buffers, tiny_config
 from tests.pictures import assert_shows_something, texts
+from tlm.analysis import simulations
 from tlm.analysis.area.chip_area import chip_area
-from tlm.analysis.evaluation import worker
 from tlm.analysis.evaluation.design.bounds import Bounds
 from tlm.analysis.evaluation.design.report import search_figure, write_search
 from tlm.analysis.evaluation.design.search import JOURNAL, Candidate, Point, SearchOptions, pareto, run_search
 from tlm.analysis.evaluation.design.space import DEFAULT_SPACE, Machine, machines, parse_space
 from tlm.analysis.evaluation.measure import measure
-from tlm.analysis.evaluation.worker import Worker, open_journal
+from tlm.analysis.simulations import Worker, open_journal
 from tlm.analysis.technology.range import Range
 from tlm.config import Config, load_config
 from tlm.schedule.placement import place
@@ -53,7 +53,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     run = Worker.run
 
-    def counted(self: Worker, task: worker.Task) -> Any:
+    def counted(self: Worker, task: simulations.Task) -> Any:
         names.append(task.name)
         return run(self, task)
 
@@ -142,7 +142,7 @@ def test_machines_that_cannot_be_better_are_left_out(
     assert len(content["points"]) < content["within_budget"] == 8
 
 
-def measured(task: worker.Task) -> dict[str, Any]:
+def measured(task: simulations.Task) -> dict[str, Any]:
     """A step that takes no time."""
     return {"time_ps": 1, "energy_pj": {"low": 1.0, "nominal": 1.0, "high": 1.0}}
 
@@ -247,8 +247,8 @@ def test_machines_that_cannot_be_simulated(
 ) -> None:
     run = Worker.run
 
-    def failing(self: Worker, task: worker.Task) -> Any:
-        return run(self, task) if task.name == "machine -1" else worker.failure("no way")
+    def failing(self: Worker, task: simulations.Task) -> Any:
+        return run(self, task) if task.name == "machine -1" else simulations.failure("no way")
 
     monkeypatch.setattr(Worker, "run", failing)
     with pytest.raises(InputError, match=r"^search: no machine can be simulated; the first says: no way$"):

@@ -8,6 +8,8 @@ from typing import Any
 
 from tlm.analysis.bandwidth.attribution import Attribution
 from tlm.analysis.bandwidth.occupancy import occupancy
+from tlm.analysis.evaluation.first_images import first_images
+from tlm.analysis.simulations import Measurement
 from tlm.config import Config
 from tlm.kernel.payload import Command
 from tlm.schedule.placement import activation_bits
@@ -16,16 +18,16 @@ from tlm.simulation import SimulationResult, simulate
 from workloads.network import Network
 from workloads.trace_file import Trace
 
-Measurement = dict[str, Any]
-"""What JSON holds and `tlm.analysis.bandwidth.study_file.SCHEMA` names; docs/bandwidth_study.md describes every key."""
-
 _FED_BY = {"forward": ("neuron",), "backward": ("gradient",)}
 """Units that work on an engine's results while it is at a layer."""
 
 
-def measure(trace: Trace, config: Config, counts: StepCounts) -> Measurement:
-    """Simulate the step of `trace` on `config`; raises what `tlm.simulation.simulate` raises."""
-    result = simulate(trace, config, counts=counts)
+def measure(trace: Trace, config: Config, images: int, counts: StepCounts) -> Measurement:
+    """Simulate the step of the first `images` images of `trace`; raises what `tlm.simulation.simulate` raises.
+
+    The keys are those that `tlm.analysis.bandwidth.study_file.SCHEMA` names and docs/bandwidth_study.md describes.
+    """
+    result = simulate(first_images(trace, images), config, counts=counts)
     traffic = _traffic(result, trace.network)
     placement = result.placement
     bin_ps, parts = occupancy(result, config)
@@ -35,9 +37,9 @@ def measure(trace: Trace, config: Config, counts: StepCounts) -> Measurement:
         "dram_peak_bytes_per_us": round(result.dram_peak_bytes_per_us),
         "dram_read_bytes": sum(result.dram_read_bytes.values()),
         "dram_written_bytes": sum(result.dram_written_bytes.values()),
-        "engines": _engines(result),
+        "engines": engine_times(result),
         "traffic": traffic,
-        "work": _work(result, trace.network, trace.batch, traffic, config),
+        "work": _work(result, trace.network, images, traffic, config),
         "buffers": [
             {"buffer": name, "capacity_bytes": capacity, "used_bytes": placement.used_bytes[name]}
             for name, capacity in placement.capacity_bytes.items()
@@ -47,8 +49,8 @@ def measure(trace: Trace, config: Config, counts: StepCounts) -> Measurement:
     }
 
 
-def _engines(result: SimulationResult) -> list[dict[str, Any]]:
-    """Where each engine's time went: one entry per state and reason; they add up to the step."""
+def engine_times(result: SimulationResult) -> list[dict[str, Any]]:
+    """Return where each engine's time went: one entry per state and reason; they add up to the step."""
     entries = []
     for engine, time in result.engines.items():
         entries.append({"engine": engine, "state": "busy", "reason": "", "time_ps": time.busy_ps})

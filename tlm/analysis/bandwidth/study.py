@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import Any
 from rtl_models.errors import InputError
 from tlm.analysis.bandwidth.captures import captured_trace
 from tlm.analysis.bandwidth.dram_choice import parse_dram
-from tlm.analysis.bandwidth.measure import Measurement
+from tlm.analysis.bandwidth.measure import measure
 from tlm.analysis.bandwidth.points import (
     DEFAULT_FACTORS,
     Point,
@@ -27,10 +24,8 @@ from tlm.analysis.bandwidth.points import (
     parse_whole,
 )
 from tlm.analysis.bandwidth.study_file import write_study
-from tlm.analysis.bandwidth.worker import Task, Worker, failure, run_in_process, start_process
+from tlm.analysis.simulations import Measurement, Processes, Task, open_journal, simulate_all
 from tlm.config import Config
-from tlm.journal import Journal, run_identity
-from tlm.processes import Died, Pool
 from tlm.schedule.placement import place
 from workloads.network import Network, list_networks, load_network
 from workloads.trace_file import open_trace
@@ -88,33 +83,19 @@ def run_study(study: BandwidthStudy, out: Path, report: Report = lambda phase, d
     interrupted or killed one was, and a wider one runs only what is new. A point that cannot be simulated has its
     `error` and stops no other. Raises InputError for a user's mistake, and if no point at all can be simulated.
     """
-    if study.workers is not None:
-        check_whole("--workers", study.workers, 1)
     plan = _plan(study)
     _check_placements(plan)
-    with _journal(out) as journal:
+    with Processes(study.workers) as processes, open_journal(out / JOURNAL, "a study") as journal:
         traces = _traces(study, plan, report)
         digests = {workload: _digest(path) for workload, path in traces.items()}
-        keys = {point.number: _key(point, digests[point.workload]) for point in plan.points}
-        left = [Task(p, traces[p.workload]) for p in plan.points if keys[p.number] not in journal.done]
-        results = {number: journal.done[key] for number, key in keys.items() if key in journal.done}
-        done = len(results)
-        report("simulation", done, len(plan.points))
-        with closing(_run(left, study.workers)) as finished:
-            for task, result in finished:
-                number = task.point.number
-                if isinstance(result, Died):
-                    results[number] = failure(f"its process died {result.times} times: out of memory?")
-                else:
-                    results[number] = result
-                    journal.add(keys[number], result)
-                done += 1
-                report("simulation", done, len(plan.points))
-        rows = [_row(point, plan, digests, results[point.number]) for point in plan.points]
+        tasks = [_task(point, traces[point.workload], digests[point.workload]) for point in plan.points]
+        taken_over = sum(task.key in journal.done for task in tasks)
+        found = simulate_all(tasks, journal, processes, partial(report, "simulation"))
+        rows = [_row(point, plan, digests, found[task.key]) for point, task in zip(plan.points, tasks, strict=True)]
         _require_one(rows)
         asked = {key: value for key, value in asdict(study).items() if key != "workers"}
         write_study(rows, asked | {"config": plan.config.model_dump(mode="json")}, out / STUDY)
-    return StudyResult(rows, [layer.name for layer in plan.network.layers], len(plan.points) - len(left))
+    return StudyResult(rows, [layer.name for layer in plan.network.layers], taken_over)
 
 
 def _plan(study: BandwidthStudy) -> _Plan:
@@ -187,33 +168,8 @@ def _digest(path: Path) -> str:
         return trace.digest
 
 
-def _key(point: Point, digest: str) -> str:
-    """Name of a point's result: the same for the same trace, configuration and programs, in whatever study."""
-    table = Path(str(point.settings["dram"].get("standard")))  # a name, or a user's own table
-    own = table.read_text(encoding="utf-8") if table.is_file() else ""
-    return run_identity([digest, json.dumps(point.settings, sort_keys=True), own])
-
-
-def _journal(out: Path) -> Journal[str, Measurement]:
-    journal: Journal[str, Measurement] = Journal(out / JOURNAL, "the study", dict, dict)
-    if not journal.recording:
-        journal.__exit__(None, None, None)
-        raise InputError("another study is being written into this folder", "--out", str(out))
-    return journal
-
-
-def _run(tasks: Sequence[Task], workers: int | None) -> Generator[tuple[Task, Measurement | Died], None, None]:
-    """Yield every task with its result, in the order in which they finish."""
-    count = min(workers or len(os.sched_getaffinity(0)), len(tasks))
-    if count < 2:
-        worker = Worker()
-        try:
-            for task in tasks:
-                yield task, worker.run(task)
-        finally:
-            worker.close()
-        return
-    yield from Pool(count, start_process, terminate=True).run(tasks, run_in_process)
+def _task(point: Point, trace: Path, digest: str) -> Task:
+    return Task(point.name, trace, digest, point.workload.batch, point.settings, measure)
 
 
 def _row(point: Point, plan: _Plan, digests: dict[Workload, str], result: Measurement) -> Row:

@@ -8,12 +8,12 @@ from typing import Any
 
 from tlm.analysis.area.chip_area import chip_area
 from tlm.analysis.evaluation.ablations import FULL, Ablation, list_ablations
-from tlm.analysis.evaluation.measure import Measurement
+from tlm.analysis.evaluation.measure import measure
 from tlm.analysis.evaluation.options import Plan
 from tlm.analysis.evaluation.ratios import image_j, image_s
 from tlm.analysis.evaluation.rerun import step_in
 from tlm.analysis.evaluation.stages import StageTrace, stages_folder
-from tlm.analysis.evaluation.worker import ERROR, Task
+from tlm.analysis.simulations import ERROR, Measurement, Task
 from tlm.config import Config
 from tlm.schedule.geometry import micro_batches
 from tlm.schedule.step_counts import StepCounts
@@ -47,7 +47,7 @@ def plan_variants(plan: Plan, network: str, stages: Sequence[StageTrace]) -> lis
             with open_trace(path) as trace:
                 digest = trace.digest
         name = f"{network}, {ablation.name}, {plan.ablation_images} images"
-        task = Task(name, path, digest, plan.ablation_images, config.model_dump(mode="json"))
+        task = Task(name, path, digest, plan.ablation_images, config.model_dump(mode="json"), measure)
         variants.append(Variant(ablation, config, task))
     return variants
 

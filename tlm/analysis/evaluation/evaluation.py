@@ -13,7 +13,7 @@ from rtl_models.errors import InputError
 from tlm.analysis.area.chip_area import ChipArea, chip_area
 from tlm.analysis.evaluation.ablation_results import describe_variants, lane_spikes, plan_variants
 from tlm.analysis.evaluation.gpu_step import GpuStep, gpu_step
-from tlm.analysis.evaluation.measure import Measurement, extend_to
+from tlm.analysis.evaluation.measure import extend_to, measure
 from tlm.analysis.evaluation.options import EvaluationOptions, Plan, check_options
 from tlm.analysis.evaluation.published import PUBLISHED, SOURCE
 from tlm.analysis.evaluation.ratios import (
@@ -27,7 +27,7 @@ from tlm.analysis.evaluation.ratios import (
     speedup,
 )
 from tlm.analysis.evaluation.stages import StageTrace, captured_stages
-from tlm.analysis.evaluation.worker import ERROR, Task, open_journal, simulate_all
+from tlm.analysis.simulations import ERROR, Measurement, Processes, Task, open_journal, simulate_all
 from tlm.analysis.technology.range import Range
 from tlm.report.result import versions
 from tlm.schedule.placement import place
@@ -61,7 +61,7 @@ def run_evaluation(
     area = chip_area(plan.config)
     for network in plan.networks:
         place(network, plan.images, plan.config)
-    with open_journal(out / JOURNAL, "an evaluation") as journal:
+    with open_journal(out / JOURNAL, "an evaluation") as journal, Processes(options.workers) as processes:
         stages = {
             network.name: captured_stages(plan, network, partial(report, f"training {network.name}"))
             for network in plan.networks
@@ -74,7 +74,7 @@ def run_evaluation(
         }
         variants = {name: plan_variants(plan, name, captured) for name, captured in stages.items()}
         ablated = [variant.task for made in variants.values() for variant in made]
-        found = simulate_all([*tasks.values(), *ablated], journal, options.workers, partial(report, "simulation"))
+        found = simulate_all([*tasks.values(), *ablated], journal, processes, partial(report, "simulation"))
     results = {key: found[task.key] for key, task in tasks.items()}
     networks = []
     for network in plan.networks:
@@ -98,7 +98,7 @@ def run_evaluation(
 
 def _task(plan: Plan, name: str, stage: StageTrace, images: int) -> Task:
     label = f"{name}, {stage.percent} %, {images} images"
-    return Task(label, stage.path, stage.digest, images, plan.config.model_dump(mode="json"))
+    return Task(label, stage.path, stage.digest, images, plan.config.model_dump(mode="json"), measure)
 
 
 def _extended(

@@ -10,17 +10,19 @@ from tlm.analysis.area.chip_area import chip_area
 from tlm.analysis.energy.activity import step_activity
 from tlm.analysis.energy.step_energy import GROUPS, StepEnergy, step_energy
 from tlm.analysis.evaluation.first_images import first_images
+from tlm.analysis.simulations import Measurement
 from tlm.config import Config
 from tlm.schedule.step_counts import StepCounts
 from tlm.simulation import SimulationResult, simulate
 from workloads.trace_file import Trace
 
-Measurement = dict[str, Any]
-"""Time, energy, busy times, bytes and operations of a step: numbers, and tables of them by name."""
-
 
 def measure(trace: Trace, config: Config, images: int, counts: StepCounts | None = None) -> Measurement:
-    """Simulate the step of the first `images` images of `trace`; raises what `simulate` and `chip_area` raise."""
+    """Simulate the step of the first `images` images of `trace`.
+
+    Time, energy, busy times, bytes and operations: numbers, and tables of them by name. Raises what `simulate` and
+    `chip_area` raise.
+    """
     counts = counts or StepCounts(trace)
     step = first_images(trace, images)
     area = chip_area(config)

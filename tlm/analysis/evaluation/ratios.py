@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlm.analysis.evaluation.gpu_step import GpuStep
-from tlm.analysis.evaluation.measure import Measurement
 from tlm.analysis.evaluation.published import PUBLISHED
+from tlm.analysis.simulations import Measurement
 from tlm.analysis.technology.range import Range
 
 PS_PER_S, PJ_PER_J = 1e12, 1e12

@@ -18,9 +18,18 @@ from tlm.analysis.area.chip_area import check_budget, chip_area
 from tlm.analysis.evaluation.design.bounds import Bound, Bounds
 from tlm.analysis.evaluation.design.space import Machine, machines, parse_space
 from tlm.analysis.evaluation.first_images import first_images
-from tlm.analysis.evaluation.measure import Measurement
+from tlm.analysis.evaluation.measure import measure
 from tlm.analysis.evaluation.ratios import PJ_PER_J, PS_PER_S
-from tlm.analysis.evaluation.worker import ERROR, Task, open_journal, simulate_all
+from tlm.analysis.simulations import (
+    ERROR,
+    Done,
+    Measurement,
+    Processes,
+    Runner,
+    Task,
+    open_journal,
+    simulate_all,
+)
 from tlm.analysis.technology.range import Range
 from tlm.config import Config
 from tlm.journal import Journal
@@ -87,8 +96,8 @@ def run_search(options: SearchOptions, out: Path, report: Report = lambda phase,
     check_whole("--simulations", options.simulations, 1)
     config, digests = _start(options)
     found, too_large, impossible = _candidates(options, config, report)
-    with open_journal(out / JOURNAL, "a search") as journal:
-        run = _Run(options, digests, journal, report)
+    with open_journal(out / JOURNAL, "a search") as journal, Processes(options.workers) as processes:
+        run = _Run(options, digests, journal, processes, report)
         start = run.simulate([_as_candidate(config, options)])[0]
         points, proved = run.search(found)
     return {
@@ -195,12 +204,14 @@ class _Run:
         self,
         options: SearchOptions,
         digests: Mapping[Path, str],
-        journal: Journal[str, Measurement],
+        journal: Journal[str, Done],
+        runner: Runner,
         report: Report,
     ) -> None:
         self._options = options
         self._digests = digests
         self._journal = journal
+        self._runner = runner
         self._report = report
 
     def search(self, candidates: Sequence[Candidate]) -> tuple[list[Point], bool]:
@@ -228,14 +239,14 @@ class _Run:
             candidate.number: [self._task(candidate, path) for path in self._options.traces] for candidate in chosen
         }
         everything = [task for made in tasks.values() for task in made]
-        found = simulate_all(everything, self._journal, self._options.workers)
+        found = simulate_all(everything, self._journal, self._runner)
         return [_point(c, [found[task.key] for task in tasks[c.number]]) for c in chosen]
 
     def _task(self, candidate: Candidate, path: Path) -> Task:
         with open_trace(path) as trace:
             images = _images(trace, self._options)
         settings = candidate.machine.config.model_dump(mode="json")
-        return Task(f"machine {candidate.number}", path, self._digests[path], images, settings)
+        return Task(f"machine {candidate.number}", path, self._digests[path], images, settings, measure)
 
 
 def _point(candidate: Candidate, steps: Sequence[Measurement]) -> Point:
