@@ -20,6 +20,18 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "tlm.memory": ("tlm.kernel", "rtl_models.errors", "rtl_models.reference.threads"),
     "tlm.testing": ("tlm.kernel",),
     "tlm.schedule": ("tlm.config", "tlm.engines.lut_row_law", "rtl_models", "workloads"),
+    "tlm.sweep": (
+        "tlm.analysis",
+        "tlm.config",
+        "tlm.journal",
+        "tlm.processes",
+        "tlm.report.result",
+        "tlm.schedule",
+        "tlm.simulation",
+        "tlm.trace_config",
+        "rtl_models",
+        "workloads",
+    ),
     "tlm.engines": ("tlm.kernel", "tlm.memory", "tlm.schedule", "tlm.config", "rtl_models", "workloads"),
 }
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "area": LazyCommand("tlm.cli.area:area", "Show the transistors and the area of a configuration."),
     "evaluate": LazyCommand("tlm.cli.evaluate:evaluate", "Compare training steps of whole networks with a GPU."),
     "search": LazyCommand("tlm.cli.search:search", "Search the fastest machine within an area."),
+    "sweep": LazyCommand("tlm.cli.sweep:sweep", "Simulate every point of a grid, list or search of configurations."),
     "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
     "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: what bandwidth and buffers it needs."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
