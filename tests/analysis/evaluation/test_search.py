@@ -212,7 +212,7 @@ def test_grids_that_are_refused(entry: str, words: str) -> None:
 
 def test_keys_and_values_that_no_configuration_has() -> None:
     with pytest.raises(InputError, match=r"^--vary: unknown key, got 'engine.units', allowed: name, provisional, "):
-        list(machines(Config(), {"engine.units": (1,)}))
+        parse_space(("engine.units=1",))
     with pytest.raises(InputError, match=r"^search: backward_engine.units: wrong value, got 0"):
         list(machines(Config(), {"backward_engine.units": (0,)}))
 

@@ -12,7 +12,7 @@ import yaml
 
 from rtl_models.errors import InputError
 from tlm.analysis.evaluation.ablations import SCALED_BUFFERS
-from tlm.config import Config, check_config, set_key
+from tlm.config import Config, check_config, check_key, set_key
 from tlm.schedule.placement import place
 from workloads.network import Network
 
@@ -57,6 +57,8 @@ def parse_space(entries: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
             raise InputError("wrong grid", "--vary", entry, "key=v1,v2,..., e.g. backward_engine.units=128,256")
         if key.startswith(FIXED_BY_THE_TRACE):
             raise InputError("changes bits, so it is the trace's own", "--vary", key, "keys that change no bit")
+        if key != BUFFERS:
+            check_key(key, "--vary")
         space[key] = values
     size = math.prod(len(values) for values in space.values())
     if size > LARGEST_GRID:
