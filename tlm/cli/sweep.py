@@ -72,7 +72,7 @@ def _print(summary: dict[str, Any]) -> None:
 
 
 def _table(title: str, points: list[dict[str, Any]]) -> Table:
-    table = Table(title=f"\n{title}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("point", justify="right")
     workloads = [(point["network"], point["timesteps"], point["batch"]) for point in points]
     several = len(set(workloads)) > 1
