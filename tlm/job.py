@@ -24,6 +24,7 @@ from tlm.report.timeline import timeline
 from tlm.report.waveform import write_waveform
 from tlm.rtl_geometry import check_has_rtl
 from tlm.schedule.placement import place
+from tlm.schedule.step_counts import StepCounts
 from tlm.simulation import simulate
 from workloads.datasets import choose_dataset
 from workloads.network import Network, list_networks, load_network
@@ -145,7 +146,8 @@ def _simulate(
     work, out = folders
     with open_trace(trace_path) as trace:
         report("simulation", 0, 1)
-        simulation = simulate(trace, config, work / "transactions.parquet", occupancy=True)
+        counts = StepCounts(trace)
+        simulation = simulate(trace, config, work / "transactions.parquet", counts=counts, occupancy=True)
         report("simulation", 1, 1)
         cosim = None
         if job.cosim != NO_COSIM:
@@ -158,7 +160,9 @@ def _simulate(
                 progress=lambda done, total: report("co-simulation", done, total),
                 out=out,
             ).to_dict()
-        content = build_result(trace, config, simulation, training=training, cosim=cosim, provenance=provenance)
+        content = build_result(
+            trace, config, simulation, training=training, cosim=cosim, provenance=provenance, counts=counts
+        )
         write_json(timeline(simulation, trace.network), work / "timeline.json", compact=True)
         if job.vcd:
             write_waveform(simulation, trace.network, work / WAVEFORM)

@@ -10,12 +10,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rtl_models.errors import InputError
+from tlm.analysis.area.chip_area import chip_area
+from tlm.analysis.area.report import describe_area
+from tlm.analysis.bandwidth.layer_work import traffic_by_layer, work_by_layer
+from tlm.analysis.energy.activity import step_activity
+from tlm.analysis.energy.report import describe_energy
+from tlm.analysis.energy.step_energy import step_energy
 from tlm.config import Config
+from tlm.schedule.step_counts import StepCounts
 from tlm.simulation import EngineTime, SimulationResult
 from workloads.atomic import replacing
 from workloads.trace_file import Trace
 
-SCHEMA = "h2learn-result/1"
+SCHEMA = "h2learn-result/2"
 DISTRIBUTIONS = ("h2learn", "numpy", "simpy", "myhdl", "pyverilator", "numba", "h5py")
 
 
@@ -27,8 +35,13 @@ def build_result(
     training: Mapping[str, Any] | None,
     cosim: Mapping[str, Any] | None,
     provenance: Mapping[str, Any],
+    counts: StepCounts | None = None,
 ) -> dict[str, Any]:
-    """Return the content of `result.json`; `training` and `cosim` are None where they were not run."""
+    """Return the content of `result.json`; `training` and `cosim` are None where they were not run.
+
+    `counts` are the trace's own, kept from the simulation.
+    """
+    energy, area = _energy_and_area(trace, config, simulation, counts)
     return {
         "schema": SCHEMA,
         "provisional": config.provisional,
@@ -40,10 +53,13 @@ def build_result(
         "engines": {name: _engine(time) for name, time in simulation.engines.items()},
         "streams": [_span(span) for span in simulation.spans],
         "work": simulation.work,
+        "layer_work": _layer_work(trace, config, simulation),
         "dram": _dram(simulation),
         "buffer_ports": {name: asdict(use) for name, use in simulation.buffer_ports.items()},
         "placement": _placement(simulation),
         "sparsity": [vars(trace.sparsity(layer)) for layer in range(len(trace.network.layers))],
+        "energy": energy,
+        "area": area,
         "cosim": None if cosim is None else dict(cosim),
     }
 
@@ -115,6 +131,23 @@ def _span(span: Any) -> dict[str, Any]:
     }
 
 
+def _layer_work(trace: Trace, config: Config, simulation: SimulationResult) -> list[dict[str, Any]]:
+    traffic = traffic_by_layer(simulation, trace.network)
+    return work_by_layer(simulation, trace.network, trace.batch, traffic, config)
+
+
+def _energy_and_area(
+    trace: Trace, config: Config, simulation: SimulationResult, counts: StepCounts | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Both as data; None for number formats whose units were not synthesised."""
+    try:
+        area = chip_area(config)
+    except InputError:
+        return None, None
+    energy = step_energy(config, simulation, step_activity(trace, config, simulation, counts), area)
+    return describe_energy(energy), describe_area(area, config)
+
+
 def _dram(simulation: SimulationResult) -> dict[str, Any]:
     total = sum(simulation.dram_read_bytes.values()) + sum(simulation.dram_written_bytes.values())
     peak_bytes = simulation.dram_peak_bytes_per_us * simulation.time_ps / 1e6
@@ -125,6 +158,7 @@ def _dram(simulation: SimulationResult) -> dict[str, Any]:
         "burst_written_bytes": simulation.dram_burst_written_bytes,
         "total_bytes": total,
         "share_of_peak": total / peak_bytes,
+        "peak_bytes_per_us": simulation.dram_peak_bytes_per_us,
         "channel_busy_ps": simulation.dram_busy_ps,
         "channels": [
             {
