@@ -11,8 +11,16 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from rtl_models.errors import InputError
 from tests.report.conftest import Run
-from tlm.report.result import SCHEMA, versions, write_json
+from tlm.analysis.area.chip_area import ChipArea, chip_area
+from tlm.analysis.area.report import describe_area
+from tlm.analysis.energy.activity import step_activity
+from tlm.analysis.energy.report import describe_energy
+from tlm.analysis.energy.step_energy import step_energy
+from tlm.config import Config
+from tlm.report import result
+from tlm.report.result import SCHEMA, build_result, versions, write_json
 
 SCHEMA_FILE = json.loads(resources.files("tlm.report").joinpath("result.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA_FILE)
@@ -99,6 +107,34 @@ def test_dram_adds_up(linear: Run) -> None:
 def test_what_is_in_dram(deep: Run, linear: Run) -> None:
     assert ["inputs", -1] in deep.content["placement"]["in_dram"]
     assert ["optimiser_state", 0] in linear.content["placement"]["in_dram"]
+
+
+def test_work_by_layer_is_that_of_the_simulation(deep: Run) -> None:
+    found = {(entry["engine"], entry["layer"]): entry for entry in deep.content["layer_work"]}
+    assert {key: found[key]["operations"] for key in deep.result.operations} == deep.result.operations
+    moved = sum(entry["dram_bytes"] for entry in found.values())
+    from_host = deep.trace.batch * deep.trace.network.classes * deep.config.contract.value.width_bytes
+    assert moved in (deep.content["dram"]["total_bytes"], deep.content["dram"]["total_bytes"] - from_host)
+
+
+def test_energy_and_area_are_those_of_the_commands(linear: Run) -> None:
+    area = chip_area(linear.config)
+    energy = step_energy(linear.config, linear.result, step_activity(linear.trace, linear.config, linear.result), area)
+    assert linear.content["energy"] == describe_energy(energy)
+    assert linear.content["area"] == describe_area(area, linear.config)
+
+
+def test_without_synthesised_units_there_is_no_energy(linear: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(config: Config) -> ChipArea:
+        raise InputError("transistors were not counted", "area", config.contract.value.name)
+
+    monkeypatch.setattr(result, "chip_area", refuse)
+    content = build_result(
+        linear.trace, linear.config, linear.result, training=None, cosim=None,
+        provenance={"command": "", "trace": ""},
+    )  # fmt: skip
+    assert (content["energy"], content["area"]) == (None, None)
+    VALIDATOR.validate(json.loads(json.dumps(content)))
 
 
 def test_provenance_names_versions_and_the_trace(linear: Run) -> None:

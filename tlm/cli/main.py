@@ -38,6 +38,7 @@ COMMANDS = {
     "sweep": LazyCommand("tlm.cli.sweep:sweep", "Simulate every point of a grid, list or search of configurations."),
     "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
     "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: what bandwidth and buffers it needs."),
+    "report": LazyCommand("tlm.cli.report:report", "Write the results in a folder as one web page."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
     "config": LazyCommand("tlm.cli.config:config", "Show configurations."),
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.html_reader import Reader
 from tests.pictures import assert_shows_something, texts
 from tlm.analysis.evaluation.markdown import markdown
 from tlm.analysis.evaluation.page import page
@@ -16,39 +16,7 @@ from tlm.analysis.evaluation.plots import ablations_figure, ratios_figure, stage
 from tlm.analysis.evaluation.report import write_report
 from tlm.analysis.evaluation.tables import all_tables, band, short, spread
 
-VOID = {"meta", "br", "img", "link", "input"}
 STRANGE = 'a|b<script>alert("x")</script>&'
-
-
-class Reader(HTMLParser):
-    """Reads a page: its texts, tags and attributes; every tag must be closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: dict[str, list[str | None]] = {}
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            self.attributes.setdefault(name, []).append(value)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 @pytest.fixture

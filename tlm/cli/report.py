@@ -1,0 +1,34 @@
+"""`h2learn report`: the results in a folder as one web page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE.html", help="The page.  [default: report.html in FOLDER]"
+)
+def report(folder: Path, out: Path | None) -> None:
+    """Write one self-contained web page about the run in FOLDER: it needs no network and no other file.
+
+    Summary, timeline to zoom, stalls by cause, DRAM bytes by stream, rooflines, tables by layer that sort,
+    co-simulation, configuration and provenance; docs/report.md explains them.
+
+    \b
+    Example:
+      h2learn run digits-conv --out h2learn-run
+      h2learn report h2learn-run
+    """
+    from tlm.report.page.folder import PAGE, folder_page
+    from workloads.atomic import check_writable, replacing
+
+    target = out or folder / PAGE
+    page = folder_page(folder)
+    check_writable(target)
+    with replacing(target) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    click.echo(f"page: {target} ({len(page.encode()) / 1e6:.1f} MB)")
