@@ -103,3 +103,11 @@ def test_a_long_counter_keeps_its_mean_and_its_highest_values(monkeypatch: pytes
     assert track["starts"] == [0, 4_000_000, 8_000_000]
     assert track["values"] == [[(8 + 3 * 2) / 4, 6 / 4, 3 * 3 / 4]]
     assert track["most"] == [8, 6, 3]
+
+
+def test_means_and_largest_values_of_bins_become_one_series() -> None:
+    common = {"ph": "C", "name": "queue", "pid": 7, "ts": 0}
+    end = {"ph": "X", "name": "busy", "pid": 1, "tid": 1, "ts": 0, "dur": 12}
+    args = {"reads, mean": 1.5, "reads, most": 4, "writes, mean": 0.25, "writes, most": 1}
+    (_, track) = timeline_data([end, {**common, "args": args}])["tracks"]
+    assert (track["series"], track["values"], track["most"]) == (["reads", "writes"], [[1.5], [0.25]], [5])

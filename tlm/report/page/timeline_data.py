@@ -6,13 +6,14 @@ it each state took; of a counter's neighbours the mean and the highest sum are k
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tlm.kernel.account import FINISHED, State
-from tlm.report.timeline import PS_PER_US
+from tlm.report.counters import PS_PER_US
 
 Event = dict[str, Any]
 Track = dict[str, Any]
@@ -21,6 +22,9 @@ MOST_INTERVALS = 8_000
 """Intervals of an engine; eight engines of as many mixed ones take about 3 MB."""
 MOST_POINTS = 2_000
 """Points of a counter: more than a wide screen has columns."""
+MEAN, LARGEST = ", mean", ", most"
+"""What `tlm.report.counters` adds to the names of series."""
+_ONE_CHANNEL = re.compile(r"channel \d+ ")
 _COLOURS = {str(State.STARVED): ("wait", 8), str(State.BLOCKED): ("block", 3)}
 """Names and number of the style sheet's colours for the causes of each state."""
 
@@ -35,8 +39,7 @@ class Piece(NamedTuple):
 def timeline_data(events: Sequence[Event]) -> dict[str, Any]:
     """Return what `timeline.js` reads, from the Trace Events of `timeline.json`."""
     names = {(e["name"], e["pid"], e.get("tid")): e["args"].get("name") for e in events if e["ph"] == "M"}
-    states = _by(events, "X", lambda event: (event["pid"], event["tid"]))
-    counters = _by(events, "C", lambda event: (event["pid"], event["name"]))
+    states = _by(events, "X", "tid")
     end_ps = max((_ps(e["ts"] + e.get("dur", 0)) for e in events if e["ph"] != "M"), default=0)
     booked: Counter[str] = Counter()
     for event in (event for track in states.values() for event in track):
@@ -46,19 +49,21 @@ def timeline_data(events: Sequence[Event]) -> dict[str, Any]:
         _state_track(names.get(("thread_name", pid, tid)) or f"{pid}.{tid}", track, labels)
         for (pid, tid), track in states.items()
     ]
-    tracks += _stream_tracks(events)
-    tracks += [
-        _counter_track(names.get(("process_name", pid, None)) or str(pid), name, track, end_ps)
-        for (pid, name), track in counters.items()
+    counters = [
+        _counter_track(_group(names.get(("process_name", pid, None)) or str(pid), name), name, track, end_ps)
+        for (pid, name), track in _by(events, "C", "name").items()
     ]
-    return {"end": end_ps, "labels": _coloured(labels), "tracks": tracks}
+    groups = list(dict.fromkeys(track["group"] for track in counters))
+    counters.sort(key=lambda track: groups.index(track["group"]))
+    return {"end": end_ps, "labels": _coloured(labels), "tracks": [*tracks, *_stream_tracks(events), *counters]}
 
 
-def _by(events: Sequence[Event], kind: str, key: Any) -> dict[Any, list[Event]]:
-    found: defaultdict[Any, list[Event]] = defaultdict(list)
+def _by(events: Sequence[Event], kind: str, key: str) -> dict[tuple[int, Any], list[Event]]:
+    """Events of one kind by process and `key`."""
+    found: defaultdict[tuple[int, Any], list[Event]] = defaultdict(list)
     for event in events:
         if event["ph"] == kind:
-            found[key(event)].append(event)
+            found[event["pid"], event[key]].append(event)
     return found
 
 
@@ -151,19 +156,29 @@ def _empty_streams(category: str) -> Track:
     return {"kind": "streams", "group": "streams", "name": category, **columns}
 
 
-def _counter_track(process: str, name: str, events: list[Event], end_ps: int) -> Track:
-    """Every value holds until the next event; steps of equal length replace events where these are too many."""
-    series = list(dict.fromkeys(key for event in events for key in event["args"]))
+def _group(process: str, name: str) -> str:
+    """What a counter is shown and hidden with: its process, or those of single channels for themselves."""
+    return f"{process} channels" if _ONE_CHANNEL.match(name) else process
+
+
+def _counter_track(group: str, name: str, events: list[Event], end_ps: int) -> Track:
+    """Every value holds until the next event; steps of equal length replace events where these are too many.
+
+    Series that are the mean and the largest value of a step already ("reads, mean", "reads, most") become one.
+    """
+    keys = list(dict.fromkeys(key for event in events for key in event["args"]))
+    series = [key for key in keys if not key.endswith(LARGEST)]
+    highest = [key.removesuffix(MEAN) + LARGEST if key.endswith(MEAN) else key for key in series]
     starts = [_ps(event["ts"]) for event in events]
     rows = [[float(event["args"].get(key, 0)) for key in series] for event in events]
-    most = [sum(row) for row in rows]
+    most = [sum(float(event["args"].get(key, 0)) for key in highest) for event in events]
     if len(starts) > MOST_POINTS:
         starts, rows, most = _binned(starts, rows, most, end_ps)
     return {
         "kind": "counter",
-        "group": process,
+        "group": group,
         "name": name,
-        "series": series,
+        "series": [key.removesuffix(MEAN) for key in series],
         "starts": starts,
         "values": [[_rounded(row[column]) for row in rows] for column in range(len(series))],
         "most": [_rounded(value) for value in most],
@@ -190,6 +205,5 @@ def _binned(
 
 
 def _rounded(value: float) -> float:
-    """Five digits, and no point behind whole numbers: a page of many numbers is smaller."""
-    rounded = float(f"{value:.5g}")
-    return int(rounded) if rounded.is_integer() else rounded
+    """Whole numbers as they are, others with five digits: a page of many numbers is smaller."""
+    return int(value) if value.is_integer() else float(f"{value:.5g}")

@@ -9,6 +9,7 @@
   document.getElementById("timeline-view").hidden = false;
   const view = new TimelineView(data.end);
   const drawing = new TimelineDrawing(canvas, data);
+  const MOST_TRACKS = 8; // of a group that is shown from the start
   let asked = false;
 
   const ACTS = {
@@ -185,7 +186,8 @@
     const label = document.createElement("label");
     const box = document.createElement("input");
     box.type = "checkbox";
-    box.checked = true;
+    box.checked = drawing.tracks.filter((track) => track.group === group).length <= MOST_TRACKS;
+    if (!box.checked) drawing.hidden.add(group);
     box.addEventListener("change", () => {
       drawing.hidden[box.checked ? "delete" : "add"](group);
       fit();
