@@ -9,15 +9,14 @@ from importlib import resources
 
 from numba import njit
 
-from tlm.memory.bank_queues import accept
+from tlm.memory.bank_between_refreshes import run_between_refreshes
+from tlm.memory.bank_queues import accept, next_arrival
 from tlm.memory.bank_refresh import queue_precharges, queue_refreshes
 from tlm.memory.bank_schedule import step_dual_bus, step_single_bus, step_split_activate
 from tlm.memory.bank_state import (
     ACTIVATING_SLOT,
     ACTIVE_LENGTH,
     BANKS,
-    BURST_ARRIVAL,
-    BURST_FIELDS,
     DONE_TICK,
     DUAL_BUS,
     LAST_DATA,
@@ -26,13 +25,12 @@ from tlm.memory.bank_state import (
     NEVER,
     NEXT_DUE,
     NOW,
-    OFFER_TICK,
-    OFFERS,
     PRIORITY,
     PRIORITY_LENGTH,
     READ_LENGTH,
     READ_QUEUE_SUM,
     REMAINING,
+    REMEMBERS_ROWS,
     REPORTED,
     SPLIT_ACTIVATE,
     TRANSACTION_FIELDS,
@@ -56,6 +54,7 @@ REACHED, LOG_FULL, REFRESH_OVERDUE = range(3)
 
 _SOURCES = (
     "commands",
+    "bank_between_refreshes",
     *(f"bank_{part}" for part in ("commands", "queues", "refresh", "rules", "schedule", "state", "timing")),
 )
 
@@ -67,8 +66,10 @@ def _idle(s: Ints) -> bool:
 
 
 @helper
-def _report(s: Ints, c: Ints, end: int) -> None:
-    """Mark the transactions whose last burst is complete by now, and find when the next one will be."""
+def _reported(s: Ints, c: Ints, end: int) -> bool:
+    """Mark the transactions whose last burst is complete by now, and find when the next one will be; were there any?"""
+    if s[NEXT_DUE] > s[NOW]:
+        return False
     s[NEXT_DUE] = NEVER
     for t in range(c[TRANSACTIONS], end, TRANSACTION_FIELDS):
         if s[t + TRANSACTION_ID] >= 0 and s[t + REMAINING] == 0 and s[t + REPORTED] == 0:
@@ -76,17 +77,15 @@ def _report(s: Ints, c: Ints, end: int) -> None:
                 s[t + REPORTED] = 1
             else:
                 s[NEXT_DUE] = min(s[NEXT_DUE], s[t + DONE_TICK])
+    return True
 
 
 @helper
-def _next_arrival(s: Ints, c: Ints, waiting: Ints, tick: int) -> int:
-    """Return the tick before which another burst must be offered: after its arrival, or after an offer just taken."""
-    if s[WAITING_HEAD] == s[WAITING_TAIL]:
-        return NEVER
-    arrival = waiting[s[WAITING_HEAD] * BURST_FIELDS + BURST_ARRIVAL]
-    if arrival >= tick:
-        return arrival + 1
-    return tick + 1 if c[OFFERS] > 0 and s[OFFER_TICK] == tick - 1 else NEVER
+def _bound(s: Ints, c: Ints, waiting: Ints, until: int) -> int:
+    """Queue what is due in the next tick, and return the last tick up to which nothing else is due or arrives."""
+    tick = s[NOW] + 1
+    event = min(queue_refreshes(s, c, tick), queue_precharges(s, c, tick))
+    return min(min(event, next_arrival(s, c, waiting, tick)) - 1, until)
 
 
 @helper
@@ -113,30 +112,28 @@ def _run(s: Ints, c: Ints, waiting: Ints, log: Ints, ends: tuple[int, int], unti
         idle = mode == RUN_TO_IDLE and _idle(s)
         if (idle and s[NOW] >= s[LAST_DATA]) or (mode == RUN_TO_SERVED and _idle(s)):
             break
-        if c[LOG_COMMANDS] and s[LOGGED] + 2 > log_length:
-            return LOG_FULL
-        accept(s, c, waiting, s[NOW])
-        if mode == RUN_WHILE_WAITING and s[WAITING_HEAD] == s[WAITING_TAIL]:
+        before = s[NOW]
+        if c[REMEMBERS_ROWS]:
+            to_completion, while_waiting = mode == RUN_TO_COMPLETION, mode == RUN_WHILE_WAITING
+            run_between_refreshes(s, c, waiting, log, log_length, until, to_completion, while_waiting)
+        if s[NOW] == before:
+            if c[LOG_COMMANDS] and s[LOGGED] + 2 > log_length:
+                return LOG_FULL
+            accept(s, c, waiting, s[NOW])
+            if mode == RUN_WHILE_WAITING and s[WAITING_HEAD] == s[WAITING_TAIL]:
+                break
+            if _reported(s, c, state_length) and mode == RUN_TO_COMPLETION:
+                break
+            bound = _bound(s, c, waiting, until)
+            if s[PRIORITY_LENGTH] > PRIORITY - c[BANKS] - c[UNITS]:
+                return REFRESH_OVERDUE
+            if mode == RUN_TO_COMPLETION:
+                bound = min(bound, s[NEXT_DUE])
+            if idle:
+                bound = min(bound, max(s[LAST_DATA], s[NOW] + 1))
+            _step(s, c, log, s[NOW] + 1, bound)
+        if _reported(s, c, state_length) and mode == RUN_TO_COMPLETION:
             break
-        if s[NEXT_DUE] <= s[NOW]:
-            _report(s, c, state_length)
-            if mode == RUN_TO_COMPLETION:
-                break
-        tick = s[NOW] + 1
-        event = min(queue_refreshes(s, c, tick), queue_precharges(s, c, tick))
-        event = min(event, _next_arrival(s, c, waiting, tick))
-        if s[PRIORITY_LENGTH] > PRIORITY - c[BANKS] - c[UNITS]:
-            return REFRESH_OVERDUE
-        bound = min(event - 1, until)
-        if mode == RUN_TO_COMPLETION:
-            bound = min(bound, s[NEXT_DUE])
-        if idle:
-            bound = min(bound, max(s[LAST_DATA], tick))
-        _step(s, c, log, tick, bound)
-        if s[NEXT_DUE] <= s[NOW]:
-            _report(s, c, state_length)
-            if mode == RUN_TO_COMPLETION:
-                break
     return REACHED
 
 

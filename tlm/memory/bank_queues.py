@@ -164,6 +164,27 @@ def take(s: Ints, c: Ints, slot: int) -> None:
 
 
 @helper
+def take_hit(s: Ints, c: Ints, slot: int, side: int, bank: int) -> None:
+    """Take the leader of a bank's row hits out of its queue, where no precharge is held back for hits."""
+    before, after = s[slot + SLOT_BEFORE], s[slot + SLOT_NEXT]
+    ends, row = side * c[BANKS] + bank, s[slot + SLOT_ROW]
+    s[before + SLOT_NEXT if before > 0 else c[LIST_HEAD] + ends] = after
+    s[after + SLOT_BEFORE if after > 0 else c[LIST_TAIL] + ends] = before
+    s[READ_LENGTH + side] -= 1
+    while after > 0 and s[after + SLOT_ROW] != row:
+        after = s[after + SLOT_NEXT]
+    if after > 0:  # its key is the one before's
+        leader = 2 * side * c[BANKS] + bank
+        place = s[c[LEADER_PLACE] + leader]
+        s[c[LEADER_SLOT] + leader] = after
+        s[place + c[LEADER_STEP]], s[place + 2 * c[LEADER_STEP]] = after, s[after + SLOT_REQUEST]
+    else:
+        _lead(s, c, side, HITS, bank, 0)
+    if side == WRITE_SIDE:
+        s[c[LINE_FILTER] + _hash(s[slot + SLOT_LINE])] -= 1
+
+
+@helper
 def _renew_miss(s: Ints, c: Ints, side: int, bank: int) -> None:
     """Under row hits first a hit that comes or goes may hold or free the bank's precharge."""
     miss = s[c[LEADER_SLOT] + (2 * side + MISSES) * c[BANKS] + bank]
@@ -295,3 +316,14 @@ def _enqueue(s: Ints, c: Ints, waiting: Ints, i: int, now: int) -> None:
     if side == WRITE_SIDE:
         s[c[LINE_FILTER] + _hash(waiting[i + LINE])] += 1
         finish_burst(s, waiting[i + BURST_TRANSACTION], now)
+
+
+@helper
+def next_arrival(s: Ints, c: Ints, waiting: Ints, tick: int) -> int:
+    """Return the tick before which another burst must be offered: after its arrival, or after an offer just taken."""
+    if s[WAITING_HEAD] == s[WAITING_TAIL]:
+        return NEVER
+    arrival = waiting[s[WAITING_HEAD] * BURST_FIELDS + BURST_ARRIVAL]
+    if arrival >= tick:
+        return arrival + 1
+    return tick + 1 if c[OFFERS] > 0 and s[OFFER_TICK] == tick - 1 else NEVER

@@ -178,6 +178,29 @@ def rule_table(standard: DramStandard) -> RuleTable:
     return RuleTable(table, np.array(first, dtype=np.int64), faw_ticks)
 
 
+TO_UNIT, TO_GROUP, TO_PRECHARGE, TO_UNIT_PRECHARGE, COLUMN_FIELDS = 0, 2, 4, 5, 6
+"""What RD and WR delay: RD and WR in their unit, both in their group, PRE of their bank, PREAB of their unit."""
+
+NO_DELAY = -(1 << 60)
+
+
+def column_delays(table: RuleTable) -> tuple[NDArray[np.int64], bool]:
+    """Return (ticks [RD or WR, field], NO_DELAY where there is no rule; whether these are all rules of RD and WR)."""
+    fields = {
+        **{(C.RD, UNIT_SCOPE): TO_UNIT, (C.WR, UNIT_SCOPE): TO_UNIT + 1},
+        **{(C.RD, GROUP_SCOPE): TO_GROUP, (C.WR, GROUP_SCOPE): TO_GROUP + 1},
+        **{(C.PRE, BANK_SCOPE): TO_PRECHARGE, (C.PREAB, ONE_UNIT_SCOPE): TO_UNIT_PRECHARGE},
+    }
+    delays, complete = np.full((2, COLUMN_FIELDS), NO_DELAY, dtype=np.int64), True
+    for side, command in enumerate((C.RD, C.WR)):
+        for following, scope, ticks in table.rules[table.first[command] : table.first[command + 1]].tolist():
+            if following != HELD_PRECHARGE:
+                field = fields.get((following, scope))
+                complete = complete and field is not None
+                delays[side, field or 0] = ticks
+    return delays, complete
+
+
 def _covered(key: tuple[C, C, int], ticks: int, longest: dict[tuple[C, C, int], int]) -> bool:
     """Whether a rule says nothing: it ends at once, or a rule of a wider scope says as much."""
     preceding, following, scope = key

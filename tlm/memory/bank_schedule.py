@@ -50,7 +50,7 @@ from tlm.memory.bank_timing import helper
 
 
 @helper
-def _set_write_mode(s: Ints, c: Ints) -> int:
+def set_write_mode(s: Ints, c: Ints) -> int:
     """Switch between reading and writing by how full the queues are; return the side to serve."""
     if s[WRITE_MODE] == 0:
         if s[WRITE_LENGTH] > c[WRITE_HIGH] or s[READ_LENGTH] == 0:
@@ -77,31 +77,31 @@ def _first_active(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
     return best, entry
 
 
-_REQUEST_BITS = 33
+REQUEST_BITS = 33
 _NEAR = 1 << 29  # more ticks than any timing has
-_NONE = _NEAR << _REQUEST_BITS
-_REQUESTS = (1 << _REQUEST_BITS) - 1
+NONE = _NEAR << REQUEST_BITS
+_REQUESTS = (1 << REQUEST_BITS) - 1
 
 
 @helper
-def _weight(wait: int, request: int) -> int:
+def weigh(wait: int, request: int) -> int:
     """Return one number that orders commands by their wait in ticks, then by age."""
-    return (min(wait, _NEAR) << _REQUEST_BITS) | (request & _REQUESTS)
+    return (min(wait, _NEAR) << REQUEST_BITS) | (request & _REQUESTS)
 
 
 @helper
 def _lightest(s: Ints, c: Ints, group: int, tick: int, rising_below: int, least_key: int) -> int:
-    """Return the least weight of the leaders of one side and kind; _NONE if none can come.
+    """Return the least weight of the leaders of one side and kind; NONE if none can come.
 
     Keys below `rising_below` wait for a rising edge where there are half clocks; those below `least_key` do not count.
     """
     first, step, half = c[LEADER_KEYS] + group * c[BANKS], c[LEADER_STEP], c[HALF_CLOCK]
-    best = _NONE
+    best = NONE
     for j in range(first, first + s[LEADERS + group]):
         key = s[j]
         legal = max(s[key], tick) | (half if key < rising_below else 0)
-        weight = _weight(legal - tick, s[j + 2 * step])
-        best = min(best, weight if key >= least_key else _NONE)
+        weight = weigh(legal - tick, s[j + 2 * step])
+        best = min(best, weight if key >= least_key else NONE)
     return best
 
 
@@ -120,18 +120,18 @@ def _first_queued(s: Ints, c: Ints, side: int, tick: int, least_key: int) -> tup
     hit = _lightest(s, c, 2 * side + HITS, tick, 0, least_key)
     miss = _lightest(s, c, 2 * side + MISSES, tick, 0, least_key)
     best = min(hit, miss)
-    if best >= _NONE:
+    if best >= NONE:
         return NEVER, 0
-    return tick + (best >> _REQUEST_BITS), _slot_of(s, c, 2 * side + (HITS if hit < miss else MISSES), best)
+    return tick + (best >> REQUEST_BITS), _slot_of(s, c, 2 * side + (HITS if hit < miss else MISSES), best)
 
 
 @helper
 def _first_hit(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int]:
     """Return (tick, slot) of the queued row hit whose column command can come first."""
     best = _lightest(s, c, 2 * side + HITS, tick, c[OPEN_ROW], 0)
-    if best >= _NONE:
+    if best >= NONE:
         return NEVER, 0
-    return tick + (best >> _REQUEST_BITS), _slot_of(s, c, 2 * side + HITS, best)
+    return tick + (best >> REQUEST_BITS), _slot_of(s, c, 2 * side + HITS, best)
 
 
 @helper
@@ -143,9 +143,9 @@ def _first_miss(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int]:
     """
     tick = max(tick, s[ROW_BUS_FREE])
     best = _lightest(s, c, 2 * side + MISSES, tick, c[EARLIEST] + c[BANKS], 0)
-    if best >= _NONE:
+    if best >= NONE:
         return NEVER, 0
-    return tick + (best >> _REQUEST_BITS), _slot_of(s, c, 2 * side + MISSES, best)
+    return tick + (best >> REQUEST_BITS), _slot_of(s, c, 2 * side + MISSES, best)
 
 
 @helper
@@ -160,7 +160,7 @@ def step_dual_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
     if waits:
         row = priority_tick(s, c, tick)
     elif active > tick:
-        side, scanned = _set_write_mode(s, c), True
+        side, scanned = set_write_mode(s, c), True
         column, hit = _first_hit(s, c, side, tick)
         row, miss = _first_miss(s, c, side, tick)
     now = min(active, column, row)
@@ -174,7 +174,7 @@ def step_dual_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
         if priority_tick(s, c, now) == now:
             issue_priority(s, c, log, now)
         return now
-    changed = _set_write_mode(s, c)
+    changed = set_write_mode(s, c)
     if not scanned or changed != side or (row == now and column == now):
         row, miss = _first_miss(s, c, changed, now)
     if row == now:
@@ -195,7 +195,7 @@ def step_single_bus(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> int:
                     issue_priority(s, c, log, priority)
                 return priority
         else:
-            queued, queued_slot = _first_queued(s, c, _set_write_mode(s, c), tick, 0)
+            queued, queued_slot = _first_queued(s, c, set_write_mode(s, c), tick, 0)
             if queued < best:
                 best, entry, slot = queued, 0, queued_slot
     if best <= bound:
@@ -253,7 +253,7 @@ def _ready_beside_activation(s: Ints, c: Ints, tick: int) -> tuple[int, int, int
         return _REQUEST, entry, s[entry]
     if s[PRIORITY_LENGTH] > 0:
         return (_PRIORITY if priority_tick(s, c, tick) == tick else _NOTHING), 0, 0
-    queued, slot = _first_queued(s, c, _set_write_mode(s, c), tick, c[EARLIEST] + c[BANKS])
+    queued, slot = _first_queued(s, c, set_write_mode(s, c), tick, c[EARLIEST] + c[BANKS])
     return (_REQUEST if queued == tick else _NOTHING), 0, slot
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tlm.memory.bank_rules import FOLLOWERS, RuleTable
+from tlm.memory.bank_rules import FOLLOWERS, RuleTable, column_delays
 from tlm.memory.commands import DramCommand
 
 Ints = NDArray[np.int64]
@@ -37,19 +37,21 @@ BANKS, UNITS, BANKS_PER_UNIT, BANKS_PER_STACK, BANKS_PER_GROUP, READ_LATENCY, WR
 FAW_TICKS, DUAL_BUS, SPLIT_ACTIVATE, HALF_CLOCK, ACTIVATE_TICKS, ACTIVATE_DEADLINE = range(7, 13)
 CLOCK_TAIL_READ, CLOCK_TAIL_WRITE, CLOCK_ALWAYS_ON, READ_QUEUE, WRITE_QUEUE, WRITE_HIGH = range(13, 19)
 WRITE_LOW, OFFERS, ROW_HITS_FIRST, ROW_CAP, REFRESH_POLICY, REFRESH_INTERVAL = range(19, 25)
-REFRESH_TOGETHER, REFRESH_SET_WAIT, LOG_COMMANDS, LATENCY_BINS, UNIT_BITS = range(25, 30)
+REFRESH_TOGETHER, REFRESH_SET_WAIT, LOG_COMMANDS, LATENCY_BINS, UNIT_BITS, REMEMBERS_ROWS = range(25, 31)
 
 # Offsets of the state's tables, among the constants.
-EARLIEST = 30  # [follower x banks + bank], for commands to units [follower x banks + unit]; then a cell NEVER
-OPEN_ROW, BUSY, ACCESSES, INJECTED = range(31, 35)  # [bank]; requests that wait on the bank's row, accesses to it
-OPEN_BANKS, BUSY_UNITS, ACTIVATIONS, SET_ALLOWED = range(35, 39)  # [unit]; ticks of 4 ACTs; rounds of REFPB
-SLOTS, FREE_SLOTS = range(39, 41)
-LIST_HEAD, LIST_TAIL = range(41, 43)  # [side x banks + bank] slots: the bank's requests in order of arrival
-LEADER_SLOT, LEADER_PLACE = range(43, 45)  # [(2 x side + kind) x banks + bank] slot, and place of its key
-LEADER_KEYS, LEADER_STEP = range(45, 47)  # [(2 x side + kind) x banks] keys; a step further slots, requests, banks
-ACTIVE_ENTRIES, ACTIVE_KEYS = range(47, 49)  # slots; how far on their keys lie
-PRIORITY_COMMANDS, PRIORITY_TARGETS, LINE_FILTER, LATENCIES, TRANSACTIONS = range(49, 54)
-FIRST_RULE = 54  # where the rules of each command begin; the rules themselves follow
+EARLIEST = 31  # [follower x banks + bank], for commands to units [follower x banks + unit]; then a cell NEVER
+OPEN_ROW, BUSY, ACCESSES, INJECTED = range(32, 36)  # [bank]; requests that wait on the bank's row, accesses to it
+OPEN_BANKS, BUSY_UNITS, ACTIVATIONS, SET_ALLOWED = range(36, 40)  # [unit]; ticks of 4 ACTs; rounds of REFPB
+SLOTS, FREE_SLOTS = range(40, 42)
+LIST_HEAD, LIST_TAIL = range(42, 44)  # [side x banks + bank] slots: the bank's requests in order of arrival
+LEADER_SLOT, LEADER_PLACE = range(44, 46)  # [(2 x side + kind) x banks + bank] slot, and place of its key
+LEADER_KEYS, LEADER_STEP = range(46, 48)  # [(2 x side + kind) x banks] keys; a step further slots, requests, banks
+ACTIVE_ENTRIES, ACTIVE_KEYS = range(48, 50)  # slots; how far on their keys lie
+PRIORITY_COMMANDS, PRIORITY_TARGETS, LINE_FILTER, LATENCIES, TRANSACTIONS = range(50, 55)
+UNIT_FLOORS = 55  # [side x units + unit] before these ticks no column command comes in the unit
+COLUMN_DELAYS = 56  # [side x COLUMN_FIELDS], of RD and WR
+FIRST_RULE = 57  # where the rules of each command begin; the rules themselves follow
 
 REFRESH_NONE, REFRESH_ALL_BANK, REFRESH_PER_BANK = range(3)
 
@@ -81,6 +83,7 @@ def new_state(constants: dict[int, int], stack_ids: int, table: RuleTable) -> tu
         **{LIST_HEAD: 2 * banks, LIST_TAIL: 2 * banks, LEADER_SLOT: 4 * banks, LEADER_PLACE: 4 * banks},
         **{LEADER_KEYS: 4 * banks, LEADER_STEP: 12 * banks, ACTIVE_ENTRIES: banks + 1, ACTIVE_KEYS: banks + 1},
         **{PRIORITY_COMMANDS: PRIORITY, PRIORITY_TARGETS: PRIORITY, LINE_FILTER: FILTER},
+        UNIT_FLOORS: 2 * units,
         **{LATENCIES: constants[LATENCY_BINS], TRANSACTIONS: 8 * TRANSACTION_FIELDS},
     }
     offset = FRONT
@@ -105,12 +108,16 @@ def new_state(constants: dict[int, int], stack_ids: int, table: RuleTable) -> tu
 
 def _constants_array(constants: dict[int, int], table: RuleTable) -> Ints:
     first = FIRST_RULE + len(DramCommand) + 1
-    array = np.zeros(first + table.rules.size, dtype=np.int64)
+    delays, complete = column_delays(table)
+    array = np.zeros(first + table.rules.size + delays.size, dtype=np.int64)
     for index, value in constants.items():
         array[index] = value
     array[FAW_TICKS] = table.faw_ticks
     array[FIRST_RULE:first] = first + 3 * table.first
     rules = table.rules.copy()
     rules[:, 0] = constants[EARLIEST] + rules[:, 0] * constants[BANKS]
-    array[first:] = rules.ravel()
+    array[first : first + rules.size] = rules.ravel()
+    array[COLUMN_DELAYS] = first + rules.size
+    array[first + rules.size :] = delays.ravel()
+    array[REMEMBERS_ROWS] &= complete
     return array

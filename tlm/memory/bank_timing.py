@@ -71,7 +71,7 @@ def pointer(context: Any, array: Any) -> Any:
 
 
 @helper
-def _not_before(s: Ints, low: int, high: int, tick: int) -> None:
+def not_before(s: Ints, low: int, high: int, tick: int) -> None:
     for i in range(low, high):
         later = tick - s[i]
         s[i] += later & ~(later >> 63)  # the larger of both; `max` would compile to masked stores, five times slower
@@ -81,7 +81,7 @@ def _not_before(s: Ints, low: int, high: int, tick: int) -> None:
 def record(
     s: Ints, c: Ints, log: Ints, command: int, bank: int, row: int, column: int, request: int, tick: int
 ) -> None:
-    """Count a command and push back every later command that it delays; `bank` is a unit's first for unit commands."""
+    """Note a command and push back every later command that it delays; `bank` is a unit's first for unit commands."""
     unit_low = bank & -c[BANKS_PER_UNIT]
     unit_high = unit_low + c[BANKS_PER_UNIT]
     first_activate = c[EARLIEST] + ACT * c[BANKS]
@@ -92,26 +92,32 @@ def record(
         elif scope == _UNIT:
             if command == ACT and base == first_activate:
                 until = max(until, _window_end(s, c, unit_low, tick))
-            _not_before(s, base + unit_low, base + unit_high, until)
+            not_before(s, base + unit_low, base + unit_high, until)
         elif scope == _GROUP:
             low = bank & -c[BANKS_PER_GROUP]
-            _not_before(s, base + low, base + low + c[BANKS_PER_GROUP], until)
+            not_before(s, base + low, base + low + c[BANKS_PER_GROUP], until)
         elif scope == _ONE_UNIT:
             cell = base + (bank >> c[UNIT_BITS])
             s[cell] = max(s[cell], until)
         elif scope == _OTHER_UNITS:
-            _not_before(s, base, base + unit_low, until)
-            _not_before(s, base + unit_high, base + c[BANKS], until)
+            not_before(s, base, base + unit_low, until)
+            not_before(s, base + unit_high, base + c[BANKS], until)
         else:
             low = bank & -c[BANKS_PER_STACK]
             high = low + c[BANKS_PER_STACK]
             if scope == _STACK:
-                _not_before(s, base + low, base + high, until)
+                not_before(s, base + low, base + high, until)
             else:
-                _not_before(s, base + unit_low, base + low, until)
-                _not_before(s, base + high, base + unit_high, until)
+                not_before(s, base + unit_low, base + low, until)
+                not_before(s, base + high, base + unit_high, until)
     if command == ACT:
         s[ROW_BUS_FREE] = tick + c[ACTIVATE_TICKS]
+    note(s, c, log, command, bank, row, column, request, tick)
+
+
+@helper
+def note(s: Ints, c: Ints, log: Ints, command: int, bank: int, row: int, column: int, request: int, tick: int) -> None:
+    """Count a command, and log it where that is asked for."""
     s[COMMAND_COUNTS + command] += 1
     if c[LOG_COMMANDS]:
         n = s[LOGGED] * LOG_FIELDS

@@ -357,6 +357,9 @@ def _constants(standard: DramStandard, controller: ControllerConfig) -> dict[int
         b.ROW_CAP: controller.row_cap if controller.row_policy == "closed" else 0,
         b.REFRESH_POLICY: _REFRESH[controller.refresh],
         b.REFRESH_INTERVAL: interval * ticks,
+        b.REMEMBERS_ROWS: family.dual_command_bus
+        and not family.half_clock_precharge
+        and (controller.scheduler, controller.row_policy) == ("FRFCFS", "open"),
         b.REFRESH_TOGETHER: family.refreshes_units_together,
         b.REFRESH_SET_WAIT: t.get("nRFCpb", 0) * ticks,
     }

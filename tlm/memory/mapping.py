@@ -52,6 +52,16 @@ class AddressMapping:
         """Fill the first four columns of `fields`: number of the burst, bank of the channel, row, column in bursts."""
         _decode(addresses, self.burst_bytes.bit_length() - 1, self.plan, self.bits, self.xor, fields)
 
+    def low_bursts(self, count: int) -> IntArray:
+        """Return [bursts, (number, bank, row, column)] of the first `count`, a power of two.
+
+        Every mapping is linear over bits: the fields of burst a + b, where a is a multiple of `count`, are those of a
+        XORed with those of b.
+        """
+        fields = np.empty((count, 4), dtype=np.int64)
+        self.decode_into(np.arange(count) * self.burst_bytes, fields)
+        return fields
+
 
 def address_mapping(name: str, organisation: Organisation, burst_bytes: int) -> AddressMapping:
     """Return the mapping `name` for an organisation.
