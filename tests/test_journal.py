@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,21 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"parts\.jsonl: cannot write the journal of the test \("):
         journal(tmp_path / "file")
+
+
+def test_a_full_disk_is_said_and_what_was_whole_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with journal(tmp_path) as one:
+        one.add("a", [1])
+        monkeypatch.setattr(os, "fsync", full)
+        words = r"parts\.jsonl: cannot write the journal of the test \(No space left on device\)"
+        with pytest.raises(InputError, match=words):
+            one.add("b", [2])
+    one.path.write_bytes(one.path.read_bytes()[:-3])
+    with journal(tmp_path) as again:
+        assert again.done == {"a": [1]}
 
 
 def test_a_run_is_named_by_its_parts_and_by_the_programs_that_decide_it() -> None:

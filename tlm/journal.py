@@ -8,6 +8,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -31,13 +32,13 @@ class Journal(Generic[Key, Value]):
     """
 
     def __init__(self, path: Path, what: str, pack: Callable[[Value], Any], unpack: Callable[[Any], Value]) -> None:
-        self.path = path
+        self.path, self._what = path, what
         self._pack, self._unpack = pack, unpack
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = self.path.open("a+b")
         except OSError as error:
-            raise InputError(f"cannot write the journal of {what} ({error.strerror})", str(self.path)) from error
+            raise self._cannot_write(error) from error
         self.recording = True
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,13 +48,16 @@ class Journal(Generic[Key, Value]):
         """Results of the parts done, by key."""
 
     def add(self, key: Key, value: Value) -> None:
-        """Record a part that is done."""
+        """Record a part that is done; raises InputError where the disk is full."""
         if not self.recording:
             return
         text = json.dumps({"key": key, "value": self._pack(value)})
-        self._file.write(f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def finish(self) -> None:
         """Forget everything: the job is complete."""
@@ -66,7 +70,11 @@ class Journal(Generic[Key, Value]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what a full disk did not take was said already
+            self._file.close()
+
+    def _cannot_write(self, error: OSError) -> InputError:
+        return InputError(f"cannot write the journal of {self._what} ({error.strerror})", str(self.path))
 
     def _read(self) -> dict[Key, Value]:
         """Read the whole lines; what follows the last of them is cut off."""

@@ -74,3 +74,29 @@ def test_one_line_and_exit_code_2(
 def test_workers(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", str(spec), "--workers", "0"]) == 2
     assert capsys.readouterr().err == "h2learn: error: --workers: wrong value, got 0, allowed: a whole number >= 1\n"
+
+
+def test_a_cluster_that_does_not_answer(
+    spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tlm.sweep.cluster.CONNECT_S", 1)
+    assert main(["sweep", str(spec), "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("h2learn: error: --scheduler: no scheduler answers (")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_sweep_on_a_cluster_says_when_it_goes_away(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("tlm.sweep.cluster.POLL_S", 0.2)
+    monkeypatch.setattr("tlm.sweep.cluster.PATIENCE_S", 0.3)
+    empty = distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, silence_logs=50)
+    with empty:
+        options = ["--scheduler", empty.scheduler_address, "--on-lost", "local", "--workers", "1"]
+        assert main(["sweep", str(spec), "--out", str(tmp_path / "out"), *options]) == 0
+    captured = capsys.readouterr()
+    words = "has no worker: 1 points left go on in processes of this machine\n"
+    assert captured.err == f"h2learn: the cluster at {empty.scheduler_address} {words}"
+    assert "2 points, 1 on the front, 1 failed" in captured.out

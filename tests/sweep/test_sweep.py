@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +239,35 @@ def test_folders_of_others(spec: SweepSpec, trace_path: Path, whole: Path, here:
     words = r"^--out: a sweep is being written into this folder by another process, got '"
     with open_journal(tmp_path / JOURNAL, "a sweep"), pytest.raises(InputError, match=words):
         run_sweep(spec, tmp_path, here)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 KiB, where one may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(
+    spec: SweepSpec, whole: Path, small_disk: Path, here: Processes, tmp_path: Path, simulated: list[str]
+) -> None:
+    """It ends the sweep in one line; what was recorded goes on where there is room."""
+    out = small_disk / "out"
+    words = r"sweep\.journal: cannot write the journal of a sweep \(No space left on device\)"
+    with pytest.raises(InputError, match=words):
+        run_sweep(spec, out, here)
+    before = len(simulated)
+    shutil.copytree(out, tmp_path / "roomy")
+    assert 0 < run_sweep(spec, tmp_path / "roomy", here).taken_over == before - 1
+    assert (tmp_path / "roomy" / STORE).read_bytes() == (whole / STORE).read_bytes()
+
+
+def test_a_trace_that_was_written_anew_is_another_one(trace_path: Path) -> None:
+    task = Task("a point", trace_path, "0" * 64, 1, {}, lambda *_: {})
+    with pytest.raises(InputError, match=r"step\.h5: is another trace than it was, got '.*', allowed: 000"):
+        Worker().run(task)

@@ -84,8 +84,13 @@ class Worker:
         return Done(measurement, time.perf_counter() - began_s, time.process_time() - processor_s, platform.node())
 
     def run(self, task: Task) -> Measurement:
-        """Return the measurement of a task, or {"error": ...} where its configuration cannot be simulated."""
+        """Return the measurement of a task, or {"error": ...} where its configuration cannot be simulated.
+
+        Raises InputError where the file is not the task's trace.
+        """
         trace, counts = self._traces.get(task.trace)
+        if trace.digest != task.digest:
+            raise InputError("is another trace than it was", str(task.trace), trace.digest, task.digest)
         try:
             return task.measure(trace, check_config(task.settings, task.name), task.images, counts)
         except (InputError, KernelError) as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -14,12 +15,23 @@ from rich.table import Table
 
 from tlm.cli.console import output_console
 
+if TYPE_CHECKING:
+    from tlm.analysis.simulations import Runner
+
 SHOWN_POINTS = 20
 
 
 @click.command()
 @click.argument("spec", metavar="SPEC.yaml", type=click.Path(path_type=Path))
 @click.option("--workers", type=int, metavar="N", help="Processes of this machine.  [default: one a processor]")
+@click.option("--scheduler", metavar="ADDRESS", help="Simulate on the Dask cluster of this scheduler instead.")
+@click.option(
+    "--on-lost",
+    type=click.Choice(["wait", "local"]),
+    default="wait",
+    show_default=True,
+    help="When the cluster goes away: wait for it, or go on in processes of this machine.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -29,7 +41,7 @@ SHOWN_POINTS = 20
     help="Folder for sweep.parquet, sweep.json and the journal.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print sweep.json instead of the table.")
-def sweep(spec: Path, workers: int | None, out: Path, as_json: bool) -> None:
+def sweep(spec: Path, workers: int | None, scheduler: str | None, on_lost: str, out: Path, as_json: bool) -> None:
     """Simulate every point of the grid, list or search in SPEC.yaml, over any key of a configuration and any workload.
 
     A small spec:
@@ -49,8 +61,13 @@ def sweep(spec: Path, workers: int | None, out: Path, as_json: bool) -> None:
     from tlm.sweep.sweep import run_sweep
 
     asked = load_spec(spec)
-    with progress_bar() as report, Processes(workers) as processes:
-        result = run_sweep(asked, out, processes, shlex.join(["h2learn", *sys.argv[1:]]), report)
+    with progress_bar() as report, Processes(workers) as processes, ExitStack() as stack:
+        runner: Runner = processes
+        if scheduler is not None:
+            from tlm.sweep.cluster import Cluster
+
+            runner = stack.enter_context(Cluster(scheduler, on_lost, processes, _say))
+        result = run_sweep(asked, out, runner, shlex.join(["h2learn", *sys.argv[1:]]), report)
     if as_json:
         click.echo(json.dumps(result.summary, indent=2, allow_nan=False))
         return
@@ -58,6 +75,10 @@ def sweep(spec: Path, workers: int | None, out: Path, as_json: bool) -> None:
         click.echo(f"{result.taken_over} of {len(result.rows)} points are taken over from an earlier run")
     _print(result.summary)
     click.echo(f"results: {out}/sweep.parquet, sweep.json")
+
+
+def _say(line: str) -> None:
+    click.echo(f"h2learn: {line}", err=True)
 
 
 def _print(summary: dict[str, Any]) -> None:
