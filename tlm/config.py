@@ -20,9 +20,11 @@ from tlm.engines.adder_row_law import AdderRowTiming
 from tlm.engines.lut_row_law import LutRowTiming
 from workloads.record import Arithmetic
 
-Positive = Annotated[int, Field(ge=1)]
+MOST = 2**40
+"""Largest whole number of a configuration, a second in picoseconds: times of a step must fit 64 bits."""
+Positive = Annotated[int, Field(ge=1, le=MOST)]
 Latency = Annotated[int, Field(ge=1, le=64)]  # what the RTL's pipelines can be given
-NotNegative = Annotated[int, Field(ge=0)]
+NotNegative = Annotated[int, Field(ge=0, le=MOST)]
 Table = TypeVar("Table", bound=BaseModel)
 
 

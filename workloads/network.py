@@ -39,6 +39,8 @@ __all__ = [
 DIRECT = "direct"
 SPIKES = "spikes"
 _SUFFIXES = (".yaml", ".yml")
+MOST_VALUES = 2**32
+"""Weights of a layer, and potentials of a sample, at most: 8 GiB of either in binary16."""
 DEFAULT_INITIAL_GAIN = 0.5  # firing 0.1..0.4 in up to four layers of the default neuron; docs/training.md
 
 
@@ -245,6 +247,7 @@ def parse_network(raw: object, where: str) -> Network:
         here = f"{where}: layers[{number}]"
         layer = replace(_parse_layer(entry, shape, number, number < len(entries), here), source=places[-1])
         shape = (layer.out_height, layer.out_width, layer.out_channels)
+        _check_size(layer, timesteps, here)
         shortcut = shortcut_parts(entry, layer, layers, places, here)
         layers += bias_parts(entry, shortcut, number, len(layers), here)
         places.append(len(layers) - 1)
@@ -255,10 +258,18 @@ def parse_network(raw: object, where: str) -> Network:
     return Network(str(keys.get("name", Path(where).stem)), source, neuron, timesteps, tuple(layers), gain, normalise)
 
 
+def _check_size(layer: Layer, timesteps: int, where: str) -> None:
+    """Refuse a layer that no memory could hold before anything is planned for it."""
+    potentials = layer.conv_positions * layer.out_channels * timesteps
+    for count, what in ((layer.weights_count, "weights"), (potentials, "neurons x timesteps")):
+        if count > MOST_VALUES:
+            raise InputError("the layer is too large", where, f"{count} {what}", f"at most {MOST_VALUES}")
+
+
 def _read_yaml(text: str, where: str) -> object:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"not valid YAML ({error})", where) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -40,11 +41,11 @@ def shown(text: str) -> Iterator[tuple[int, str]]:
 def mistakes(command: str) -> list[str]:
     """What is wrong with a command; one with placeholders (``[A|B]``, ``...``) is held to its names alone."""
     try:
-        words = shlex.split(command, comments=True)[1:]
+        words = list(takewhile(lambda word: word not in (">", "|"), shlex.split(command, comments=True)[1:]))
     except ValueError as error:
         return [str(error)]
     found: list[str] = []
-    with click.Context(h2learn, info_name="h2learn") as root:
+    with click.Context(h2learn, info_name="h2learn", **h2learn.context_settings) as root:
         chain, group, ctx = {option for param in h2learn.params for option in param.opts}, h2learn, root
         while words and not words[0].startswith(("-", "[", "...")):
             first, *others = words[0].strip(",").split("|")
@@ -59,17 +60,20 @@ def mistakes(command: str) -> list[str]:
                 known = {*chain, "--help"}
                 found += [f"no option {name}" for name in _OPTION.findall(" ".join(words)) if name not in known]
                 if not found and words and not _PLACEHOLDER.search(command):
-                    found += _parsed(leaf, words)
+                    found += _parsed(leaf, words, ctx)
                 return found
             group, ctx = leaf, click.Context(leaf, parent=ctx)
     return [f"no option {name}" for name in _OPTION.findall(" ".join(words)) if name not in {*chain, "--help"}]
 
 
-def _parsed(command: click.Command, words: list[str]) -> list[str]:
-    """What click itself says of the arguments; a missing one may be left out where a page only names an option."""
+def _parsed(command: click.Command, words: list[str], parent: click.Context) -> list[str]:
+    """What click itself says of the arguments; a missing one may be left out where a page only names an option.
+
+    A command keeps the names of its help option from its first call: that of `parent`, as within `h2learn`.
+    """
     try:
-        command.make_context(command.name, list(words), obj={"debug": False}).close()
-    except click.MissingParameter:
+        command.make_context(command.name, list(words), parent, obj={"debug": False}).close()
+    except (click.MissingParameter, click.exceptions.Exit):  # --help ends here
         return []
     except click.UsageError as error:
         return [error.format_message()]
@@ -97,6 +101,7 @@ def test_commands(page: Path) -> None:
         ("h2learn run --times 3", ["no option --times"]),
         ("h2learn [--times 3]", ["no option --times"]),
         ("h2learn run --epochs two", ["Invalid value for '--epochs': 'two' is not a valid integer."]),
+        ("h2learn list networks > names | sort", []),
         ("h2learn run a b", ["Got unexpected extra argument (b)"]),
         ("h2learn run 'a", ["No closing quotation"]),
         ("h2learn cosim --replay", ["Option '--replay' requires an argument."]),

@@ -112,6 +112,16 @@ def test_command_finds_one_wrong_time(tmp_path) -> None:
     assert "1 of 2 cases equal, 12 times compared, 1 differences" in result.output
 
 
+def test_command_prints_json(tmp_path) -> None:
+    wrong = copy.deepcopy(small())
+    wrong["expected"]["a"]["done"][1] = 2.501
+    result = verify(written(tmp_path, wrong), "--json")
+    assert result.exit_code == 1
+    (case,) = json.loads(result.output)
+    assert (case["case"], case["compared"], case["good"], case["deadlock"]) == ("small", 6, False, None)
+    assert case["differences"] == [{"node": "a", "moment": "done", "item": 1, "got_ps": 2500, "expected_ps": 2501}]
+
+
 def test_command_finds_a_missing_time(tmp_path) -> None:
     wrong = copy.deepcopy(small())
     del wrong["expected"]["a"]["sent"][1]

@@ -215,6 +215,11 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
             [11, 1],
             r"^f: layers\[1\]: conv: kernel: the kernel is larger than its input, got \[11, 1\], allowed: at most ",
         ),
+        (
+            ["timesteps"],
+            10**12,
+            r"^f: layers\[1\]: the layer is too large, got '\d+ neurons x timesteps', allowed: at most 4294967296$",
+        ),
     ],
 )
 def test_words_for_mistakes(keys: tuple[Any, ...], value: object, text: str) -> None:
@@ -236,6 +241,9 @@ def test_words_for_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bad.yaml: not valid YAML \(") as caught:
         load_network(str(tmp_path / "bad.yaml"))
     assert "\n" not in str(caught.value)
+    (tmp_path / "deep.yaml").write_text("[" * 600)
+    with pytest.raises(InputError, match=r"deep.yaml: not valid YAML \(maximum recursion depth exceeded"):
+        load_network(str(tmp_path / "deep.yaml"))
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(InputError, match=r"^network: cannot read the network file \(.*codec"):
         load_network(str(tmp_path / "bytes.yaml"))

@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from tlm.analysis.area.chip_area import ChipArea
     from tlm.analysis.technology.range import Range
 
 
-@click.command()
-@click.option("--config", metavar="PRESET|FILE", default="h2learn", show_default=True, help=CONFIG_HELP)
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
+@click.command(
+    epilog=examples(
+        "h2learn area --config edge",
+        "h2learn area --set forward_engine.rows=128 --budget 110",
+    )
+)
+@config_option(default="h2learn")
+@set_option
 @click.option(
     "--budget",
     type=click.FloatRange(min=0, min_open=True),

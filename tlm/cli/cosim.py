@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from rtl_models.errors import InputError
+from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
 from tlm.cli.cosim_lockstep import run_lockstep
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,11 +28,24 @@ RESULT_FILE = "cosim.json"
 NUMBERS = ("streams (stalled)", "tiles", "results", "in trace", "wrong bits", "law cycles", "measured", "difference")
 
 
-@click.command("cosim")
-@click.argument("trace", required=False)
-@click.option("--config", "config_name", metavar="PRESET|FILE", help="Configuration [default: h2learn]")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the configuration.")
-@click.option("--cosim", "mode", type=click.Choice(["sample", "all"]), default="sample", show_default=True)
+@click.command(
+    "cosim",
+    epilog=examples(
+        "h2learn cosim h2learn-run/trace.h5 --cosim all",
+        "h2learn cosim --replay h2learn-run/forward.tile --vcd tile.vcd",
+    ),
+)
+@click.argument("trace", metavar="[TRACE]", required=False)
+@config_option("config_name")
+@set_option
+@click.option(
+    "--cosim",
+    "mode",
+    type=click.Choice(["sample", "all"]),
+    default="sample",
+    show_default=True,
+    help="A seeded sample of the tiles, or all of them.",
+)
 @click.option("--sample-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of sample and stalls.")
 @click.option("--simulator", default="auto", show_default=True, help="auto, verilator or myhdl.")
 @click.option(

@@ -6,14 +6,23 @@ from pathlib import Path
 
 import click
 
+from tlm.cli.config import config_option, set_option
+from tlm.cli.examples import examples
+
 # What the command needs is imported inside it, so that its help answers at once.
 
 
-@click.command("record")
-@click.argument("trace", type=click.Path(path_type=Path))
+@click.command(
+    "record",
+    epilog=examples(
+        "h2learn dram record h2learn-run/trace.h5 --out step.txt",
+        "h2learn dram record h2learn-run/trace.h5 --out step.parquet --format parquet",
+    ),
+)
+@click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
 @click.option("--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="File to write.")
-@click.option("--config", "config_name", metavar="PRESET|FILE", help="Configuration [default: h2learn]")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the configuration.")
+@config_option("config_name")
+@set_option
 @click.option(
     "--format",
     "file_format",

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tlm.cli.completion import complete_controllers, complete_standards
 from tlm.cli.dram_output import described, print_result, write_commands
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from tlm.memory.controller import ControllerConfig
@@ -16,10 +18,30 @@ if TYPE_CHECKING:
 # What the command needs is imported inside it, so that its help answers at once.
 
 
-@click.command("replay")
-@click.argument("trace", type=click.Path(path_type=Path))
-@click.option("--standard", required=True, metavar="NAME|FILE", help="DRAM standard (see: h2learn dram standards).")
-@click.option("--controller", "controller_name", default="base", show_default=True, metavar="NAME", help="Controller.")
+@click.command(
+    "replay",
+    epilog=examples(
+        "h2learn dram replay requests.txt.gz --standard DDR4 --set nRCD=20",
+        "h2learn dram replay step.txt --standard HBM2 --controller mop4clxor --channels 8 --interleave 256",
+    ),
+)
+@click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
+@click.option(
+    "--standard",
+    required=True,
+    metavar="NAME|FILE",
+    shell_complete=complete_standards,
+    help="DRAM standard (see: h2learn dram standards).",
+)
+@click.option(
+    "--controller",
+    "controller_name",
+    default="base",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=complete_controllers,
+    help="Controller.",
+)
 @click.option("--channels", default=1, show_default=True, metavar="N", type=click.IntRange(min=1), help="Channels.")
 @click.option(
     "--interleave", metavar="BYTES", type=int, help="Bytes after which the channel changes [default: a burst]"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from tlm.analysis.energy.step_energy import StepEnergy
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 PJ_PER_UJ = 1e6
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "h2learn energy h2learn-run/trace.h5",
+        "h2learn energy h2learn-run/trace.h5 --set lut.skip_zero_tiles=true --json",
+    )
+)
 @click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
-@click.option("--config", metavar="PRESET|FILE", help=CONFIG_HELP + "  [default: h2learn]")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
+@config_option()
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def energy(trace: Path, config: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Simulate the training step in TRACE and show its energy at 28 nm: low, nominal and high, line by line.

@@ -12,11 +12,18 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 
-from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.completion import complete_devices
+from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "h2learn evaluate --networks cifar-cnn --stages 0,100 --ablations none",
+        "h2learn evaluate --networks all --gpu A100 --out against-a100",
+    )
+)
 @click.option("--networks", metavar="LIST", default="cifar-cnn", show_default=True, help="Names or files, or all.")
 @click.option("--stages", metavar="LIST", default="0,10,50,100", show_default=True, help="Percents of the training.")
 @click.option("--steps", type=int, default=40, show_default=True, help="Steps of the training.")
@@ -25,7 +32,14 @@ from tlm.cli.console import output_console
 @click.option("--batch", type=int, default=64, show_default=True, help="Images of a step of ours that is told.")
 @click.option("--images", type=int, help="Of these, images to capture and simulate.  [default: up to 3 micro-batches]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")
-@click.option("--gpu", metavar="NAME", default="V100", show_default=True, help="V100, A100, RTX3090 or H200.")
+@click.option(
+    "--gpu",
+    metavar="NAME",
+    default="V100",
+    show_default=True,
+    shell_complete=complete_devices,
+    help="V100, A100, RTX3090 or H200.",
+)
 @click.option("--gpu-batch", type=int, default=64, show_default=True, help="Images of a step on the GPU.")
 @click.option(
     "--gpu-precision", metavar="NAME", default="binary32", show_default=True, help="binary32, tf32, tensor16."
@@ -41,8 +55,8 @@ from tlm.cli.console import output_console
     help="backward, pipeline, elements, together, k, buffers, dram, potentials; all or none.",
 )
 @click.option("--ablation-stage", type=int, metavar="PERCENT", help="[default: the stage nearest to 50]")
-@click.option("--config", metavar="PRESET|FILE", default="h2learn", show_default=True, help=CONFIG_HELP)
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
+@config_option(default="h2learn")
+@set_option
 @click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
 @click.option(
     "--traces", type=click.Path(path_type=Path), metavar="DIR", help="Folder of captured stages.  [default: a cache]"

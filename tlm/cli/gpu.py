@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtl_models.errors import InputError
+from tlm.cli.completion import complete_devices, complete_networks
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from tlm.analysis.gpu.measured import Measurement
@@ -19,9 +21,19 @@ DEFAULT_PRECISION = "binary32"
 DEFAULT_BATCH = 64  # what the H2Learn authors' public GPU code trains with
 
 
-@click.command()
-@click.argument("network", required=False)
-@click.option("--device", metavar="NAME", help="V100, A100, RTX3090 or H200.  [default: V100, or the measured one]")
+@click.command(
+    epilog=examples(
+        "h2learn gpu cifar-cnn --device A100 --batch 128",
+        "h2learn gpu --check",
+    )
+)
+@click.argument("network", metavar="[NETWORK]", required=False, shell_complete=complete_networks)
+@click.option(
+    "--device",
+    metavar="NAME",
+    shell_complete=complete_devices,
+    help="V100, A100, RTX3090 or H200.  [default: V100, or the measured one]",
+)
 @click.option("--batch", type=int, help="Samples a step.  [default: 64]")
 @click.option("--timesteps", type=int, help="Timesteps, instead of the network's.")
 @click.option(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
 
+from tlm.cli.examples import examples
 from workloads.layer import CONSTANT
 
 if TYPE_CHECKING:
@@ -20,20 +22,32 @@ def listing() -> None:
     """List the networks and presets that come with h2learn."""
 
 
-@listing.command()
-def networks() -> None:
+@listing.command(epilog=examples("h2learn list networks", "h2learn list networks --json | jq -r '.[].name'"))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def networks(as_json: bool) -> None:
     """List the networks: input, layers, timesteps, weights."""
     from workloads.network import list_networks, load_network
 
-    _print_table([(name, _describe_network(load_network(name))) for name in list_networks()])
+    found = [load_network(name) for name in list_networks()]
+    if as_json:
+        click.echo(json.dumps([network.to_dict() for network in found], indent=2))
+    else:
+        _print_table([(network.name, _describe_network(network)) for network in found])
 
 
-@listing.command()
-def presets() -> None:
+@listing.command(
+    epilog=examples("h2learn list presets", "h2learn config show edge                         # one of them in full")
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def presets(as_json: bool) -> None:
     """List the accelerator's configurations: clock, engines, on-chip memory, DRAM."""
     from tlm.config import list_presets, load_config
 
-    _print_table([(name, _describe_preset(load_config(name))) for name in list_presets()])
+    found = [load_config(name) for name in list_presets()]
+    if as_json:
+        click.echo(json.dumps([config.model_dump(mode="json") for config in found], indent=2))
+    else:
+        _print_table([(config.name, _describe_preset(config)) for config in found])
 
 
 def _print_table(rows: list[tuple[str, str]]) -> None:

@@ -21,7 +21,7 @@ Exit codes:
   1    a comparison failed: bits, cycles, times or gradients differ
   2    the user's mistake, explained in one line
   70   a bug in h2learn
-  130  interrupted by Ctrl-C (143: terminated); no partial file is left
+  130  interrupted by Ctrl-C (143: terminated; 141: stdout was closed); no partial file is left
 """
 
 COMMANDS = {
@@ -35,12 +35,13 @@ COMMANDS = {
     "area": LazyCommand("tlm.cli.area:area", "Show the transistors and the area of a configuration."),
     "evaluate": LazyCommand("tlm.cli.evaluate:evaluate", "Compare training steps of whole networks with a GPU."),
     "search": LazyCommand("tlm.cli.search:search", "Search the fastest machine within an area."),
-    "sweep": LazyCommand("tlm.cli.sweep:sweep", "Simulate every point of a grid, list or search of configurations."),
+    "sweep": LazyCommand("tlm.cli.sweep:sweep", "Simulate every point of a grid, a list or a search."),
     "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
     "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: what bandwidth and buffers it needs."),
     "report": LazyCommand("tlm.cli.report:report", "Write the results in a folder as one web page."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
     "config": LazyCommand("tlm.cli.config:config", "Show configurations."),
+    "completion": LazyCommand("tlm.cli.completion:completion", "Print a shell's script that completes h2learn."),
 }
 
 
@@ -86,9 +87,9 @@ def _invoke(arguments: list[str], settings: dict[str, bool]) -> int:
     """Run one command; click's own `main` would print in its own way and map exceptions to its own exit codes."""
     completion = os.environ.get("_H2LEARN_COMPLETE")
     if completion:
-        from click.shell_completion import shell_complete
+        from tlm.cli.completion import answer
 
-        return shell_complete(h2learn, {"obj": settings}, "h2learn", "_H2LEARN_COMPLETE", completion)
+        return answer(h2learn, settings, completion)
     try:
         with h2learn.make_context("h2learn", arguments, obj=settings) as ctx:
             h2learn.invoke(ctx)

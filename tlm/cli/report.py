@@ -6,8 +6,12 @@ from pathlib import Path
 
 import click
 
+from tlm.cli.examples import examples
 
-@click.command()
+
+@click.command(
+    epilog=examples("h2learn run digits-conv --out h2learn-run", "h2learn report h2learn-run"),
+)
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.html", help="The page.  [default: report.html in FOLDER]"
@@ -17,11 +21,6 @@ def report(folder: Path, out: Path | None) -> None:
 
     Summary, timeline to zoom, stalls by cause, DRAM bytes by stream, rooflines, tables by layer that sort,
     co-simulation, configuration and provenance; docs/report.md explains them.
-
-    \b
-    Example:
-      h2learn run digits-conv --out h2learn-run
-      h2learn report h2learn-run
     """
     from tlm.report.page.folder import PAGE, folder_page
     from workloads.atomic import check_writable, replacing

@@ -12,15 +12,23 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.completion import complete_networks
+from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
 from tlm.cli.errors import COMPARISON_FAILED
+from tlm.cli.examples import examples
 
 
-@click.command()
-@click.argument("target", metavar="[NETWORK|TRACE]", default="digits-conv")
-@click.option("--config", metavar="PRESET|FILE", help=CONFIG_HELP + "  [default: h2learn]")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
+@click.command(
+    epilog=examples(
+        "h2learn run                                      # digits-conv, from training to pictures",
+        "h2learn run cifar-cnn --steps 20 --batch 8 --set dram.channels=4 --vcd",
+        "h2learn run h2learn-run/trace.h5 --cosim none --out again",
+    )
+)
+@click.argument("target", metavar="[NETWORK|TRACE]", default="digits-conv", shell_complete=complete_networks)
+@config_option()
+@set_option
 @click.option(
     "--cosim",
     type=click.Choice(["none", "sample", "all"]),

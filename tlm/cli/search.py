@@ -10,13 +10,19 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 SHOWN_POINTS = 8
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "h2learn search --trace early.h5 --trace late.h5 --budget-mm2 60",
+        "h2learn search --trace step.h5 --vary dram.channels=4,8,16 --simulations 20",
+    )
+)
 @click.option(
     "--trace",
     "traces",
@@ -39,8 +45,8 @@ SHOWN_POINTS = 8
 )
 @click.option("--images", type=int, help="First images of each trace.  [default: all]")
 @click.option("--simulations", type=int, default=40, show_default=True, help="Machines to simulate at most.")
-@click.option("--config", metavar="PRESET|FILE", help=CONFIG_HELP + "  [default: h2learn]")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
+@config_option()
+@set_option
 @click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
 @click.option(
     "--out",

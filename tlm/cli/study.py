@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from tlm.cli.config import CONFIG_HELP, SET_HELP
+from tlm.cli.completion import complete_networks
+from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from tlm.analysis.bandwidth.study import StudyResult
@@ -21,8 +23,13 @@ def study() -> None:
     """Simulate one training step many times over, and show what decides its time."""
 
 
-@study.command()
-@click.argument("target", metavar="[NETWORK|TRACE]", default="digits-conv")
+@study.command(
+    epilog=examples(
+        "h2learn study bandwidth digits-conv",
+        "h2learn study bandwidth step.h5 --dram HBM2x2,LPDDR5x4,64GB/s --buffers 0.5,1",
+    )
+)
+@click.argument("target", metavar="[NETWORK|TRACE]", default="digits-conv", shell_complete=complete_networks)
 @click.option(
     "--dram",
     metavar="LIST",
@@ -39,8 +46,8 @@ def study() -> None:
 @click.option("--batch", metavar="LIST", help="Images a step.  [default: 32]")
 @click.option("--steps", type=int, default=1, show_default=True, help="Of training; the last one is simulated.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")
-@click.option("--config", metavar="PRESET|FILE", help=CONFIG_HELP + "  [default: h2learn]")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
+@config_option()
+@set_option
 @click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
 @click.option(
     "--out",

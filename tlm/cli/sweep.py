@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from tlm.analysis.simulations import Runner
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN_POINTS = 20
 
 
-@click.command()
+@click.command(epilog=examples("h2learn sweep channels.yaml --workers 2 --out channels"))
 @click.argument("spec", metavar="SPEC.yaml", type=click.Path(path_type=Path))
 @click.option("--workers", type=int, metavar="N", help="Processes of this machine.  [default: one a processor]")
 @click.option("--scheduler", metavar="ADDRESS", help="Simulate on the Dask cluster of this scheduler instead.")

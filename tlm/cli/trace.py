@@ -12,6 +12,7 @@ import click
 from rich.table import Table
 
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from workloads.trace_file import Trace
@@ -25,7 +26,12 @@ def trace() -> None:
     """Look into trace files."""
 
 
-@trace.command()
+@trace.command(
+    epilog=examples(
+        "h2learn trace info h2learn-run/trace.h5",
+        "h2learn trace info h2learn-run/trace.h5 --json | jq '.layers[0].sparsity'",
+    )
+)
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def info(file: Path, as_json: bool) -> None:

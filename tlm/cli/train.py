@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rtl_models.errors import InputError
 from rtl_models.formats import format_by_name
+from tlm.cli.completion import complete_networks
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from workloads.checkpoint import Progress as TrainingProgress
@@ -24,8 +26,13 @@ if TYPE_CHECKING:
 CHECKPOINT_SUFFIX = ".checkpoint"
 
 
-@click.command()
-@click.argument("network", metavar="NETWORK")
+@click.command(
+    epilog=examples(
+        "h2learn train digits-conv --epochs 5 --out digits.h5",
+        "h2learn train cifar-cnn --steps 200 --stages 0,50,100 --out stages",
+    )
+)
+@click.argument("network", metavar="NETWORK", shell_complete=complete_networks)
 @click.option(
     "--dataset",
     "dataset_name",
@@ -53,8 +60,10 @@ CHECKPOINT_SUFFIX = ".checkpoint"
 @click.option("--lanes", type=int, default=16, show_default=True, help="Tables summed by one tree, a power of two.")
 @click.option("--micro-batch", type=int, default=8, show_default=True, help="Samples worked on together.")
 @click.option("--learning-rate", type=float, default=0.1, show_default=True, help="At the start of the cosine.")
-@click.option("--momentum", type=float, default=0.9, show_default=True)
-@click.option("--weight-decay", type=float, default=0.0, show_default=True)
+@click.option("--momentum", type=float, default=0.9, show_default=True, help="Of the descent.")
+@click.option(
+    "--weight-decay", type=float, default=0.0, show_default=True, help="Share of a weight added to its gradient."
+)
 @click.option("--scale-log2", type=int, default=12, show_default=True, help="Loss scale, as a power of two.")
 @click.option(
     "--dynamic-scale", is_flag=True, help="Lower the scale after a non-finite step, raise it after 2,000 good ones."

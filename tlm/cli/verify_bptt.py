@@ -12,12 +12,17 @@ import click
 from rich.table import Table
 
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from workloads.verify_bptt import Deviation, FileVerdict, LayerVerdict, ModeVerdict
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "h2learn verify bptt conv_t6.npz linear_t1.npz --json",
+    )
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context

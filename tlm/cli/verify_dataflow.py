@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from rtl_models.errors import InputError
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 from tlm.kernel.dataflow import (
     MOMENTS,
     Difference,
@@ -196,6 +197,18 @@ def print_report(verdicts: Sequence[Verdict], show: Callable[[object], None]) ->
     show(f"{good} of {len(verdicts)} cases equal, {compared} times compared, {different} differences")
 
 
+def describe(verdict: Verdict) -> dict[str, Any]:
+    """Return what `--json` prints of one case."""
+    return {
+        "case": verdict.case.name,
+        "compared": verdict.compared,
+        "differences": [asdict(difference) for difference in verdict.differences],
+        "deadlock": verdict.deadlock or None,
+        "deadlock_expected": verdict.case.deadlock,
+        "good": verdict.good,
+    }
+
+
 def _described(difference: Difference) -> str:
     got, expected = (
         "nothing" if time_ps is None else f"{time_ps / 1000:g} ns"
@@ -204,10 +217,15 @@ def _described(difference: Difference) -> str:
     return f"{difference.node}.{difference.moment}[{difference.item}] got {got}, expected {expected}"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "h2learn verify dataflow dataflow_cases.json",
+    )
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
-def dataflow(ctx: click.Context, files: tuple[Path, ...]) -> None:
+def dataflow(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
     """Compare the times of bounded channels with recorded SystemC runs.
 
     FILE holds graphs of nodes over bounded FIFOs and the time of every item. Exit code 1 on any difference.
@@ -215,6 +233,9 @@ def dataflow(ctx: click.Context, files: tuple[Path, ...]) -> None:
     cases = [case for file in files for case in read_cases(file)]
     console = output_console(soft_wrap=True)
     verdicts = [verify(case) for case in cases]
-    print_report(verdicts, console.print)
+    if as_json:
+        click.echo(json.dumps([describe(verdict) for verdict in verdicts], indent=2))
+    else:
+        print_report(verdicts, console.print)
     if not all(verdict.good for verdict in verdicts):
         ctx.exit(1)

@@ -12,6 +12,7 @@ import click
 from rich.table import Table
 
 from tlm.cli.console import output_console
+from tlm.cli.examples import examples
 
 if TYPE_CHECKING:
     from tlm.memory.verify import RowVerdict
@@ -20,7 +21,12 @@ HEADINGS = ("standard", "configuration", "trace", "cycles here", "cycles there",
 TEXTS = ("standard", "configuration", "trace", "verdict")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "h2learn verify dram                              # the results that come with h2learn",
+        "h2learn verify dram base.csv variants.csv --json",
+    )
+)
 @click.argument("files", nargs=-1, metavar="[CSV]...", type=click.Path(path_type=Path))
 @click.option(
     "--traces",

@@ -130,6 +130,9 @@ class TestWords:
         path.write_text("{")
         with pytest.raises(InputError, match=r"m\.json: not valid JSON"):
             read_measurement(path)
+        path.write_text("[" * 100_000)
+        with pytest.raises(InputError, match=r"m\.json: not valid JSON \(maximum recursion depth exceeded"):
+            read_measurement(path)
         path.write_text(json.dumps(FILE))
         assert read_measurement(path).device.key == "A100"
 

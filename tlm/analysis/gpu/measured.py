@@ -79,7 +79,7 @@ def read_measurement(path: Path) -> Measurement:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the file ({error})", str(path)) from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"not valid JSON ({error})", str(path)) from error
     return parse_measurement(raw, str(path))
 
