@@ -189,7 +189,7 @@ class TestOtherQuestions:
         monkeypatch.setattr(run, "cosimulate", lambda *arguments: called.append(arguments))
         tlm.cosimulate(trace, "edge", ("dram.channels=2",), mode="all", simulator="verilator", sample_seed=5, out="x")
         config = tlm.load_config("edge", ("dram.channels=2",))
-        assert called == [(trace, config, "all", "verilator", 5, None, "x")]
+        assert called == [(trace, config, "all", "verilator", 5, None, "x", None, None)]
 
     def test_chip_area(self) -> None:
         area = tlm.chip_area("edge")

@@ -6,7 +6,7 @@ latter two with ``key=value`` overrides as ``h2learn --set`` takes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tlm.analysis.gpu.layers import PLAIN_NEURON, from_network, load_layers
 from tlm.analysis.gpu.model import Estimate
 from tlm.config import Config, load_config
 from tlm.cosim import run as cosim_run
+from tlm.cosim.hardware import UnitMaker
 from tlm.cosim.result import CosimResult
 from tlm.simulated_step import SimulatedStep, simulate_step
 from tlm.trace_config import DEFAULT_PRESET, check_same_arithmetic, config_for_trace
@@ -89,20 +90,23 @@ def cosimulate(
     simulator: str = "auto",
     sample_seed: int = 0,
     out: str | Path | None = None,
+    units: Mapping[str, UnitMaker] | None = None,
+    verilog: Mapping[str, str | Path] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CosimResult:
     """Run tiles of the step in the file `trace` through the RTL, and compare every bit and every cycle.
 
     `mode` ``sample`` takes tiles of every engine and layer, drawn by `sample_seed`, ``all`` every tile; `simulator` is
     ``verilator``, ``myhdl``, or ``auto`` for both. The first mismatch ends the run and is written as a file into the
-    folder `out`; `progress` is called with cycles done and in all. `CosimResult.passed` is the verdict.
+    folder `out`; `progress` is called with cycles done and in all. `CosimResult.passed` is the verdict. `units` and
+    `verilog` put hardware of one's own in the place of ours, by the unit's name (docs/cosim.md).
 
     Raises InputError for a file that is not a sound trace, a configuration of another arithmetic or without RTL, an
     unknown mode or simulator, and a simulator that is missing.
     """
     with open_trace(trace) as opened:
         chosen = _machine_for(opened, config, overrides)
-    return cosim_run.cosimulate(trace, chosen, mode, simulator, sample_seed, progress, out)
+    return cosim_run.cosimulate(trace, chosen, mode, simulator, sample_seed, progress, out, units, verilog)
 
 
 def chip_area(config: Machine = DEFAULT_PRESET, overrides: tuple[str, ...] = ()) -> ChipArea:

@@ -2,11 +2,11 @@
 
 * ```` ```python ```` blocks of a page run in one namespace, in a folder of their own; the value of a last expression is
   shown as a notebook shows it. What they print must stand in the block after it, ```` ```text title="Output" ````.
-* ```` ```console ```` blocks hold commands after ``$`` and what they print.
+* ```` ```console ```` blocks hold commands after ``$`` and what they print; ``> FILE`` at the end is understood.
 * A block with another title that has a suffix is a file: it is written under that name and not run.
 * ``...`` in an output stands for anything, as in doctest.
-* ``<!-- example: slow -->`` before a block takes it, and what follows on the page, out of the ordinary test run;
-  ``verilator`` wants that installed; ``not run: WHY`` is for what needs files or hardware that no test has.
+* ``<!-- example: slow -->`` before a block takes it out of the ordinary test run; ``verilator`` wants that installed;
+  ``not run: WHY`` is for what needs files or hardware that no test has.
 """
 
 from __future__ import annotations
@@ -94,14 +94,12 @@ def commands(example: Example) -> Iterator[tuple[int, str, str]]:
 
 
 def run_page(page: Path, folder: Path, leave_out: tuple[str, ...] = ()) -> list[str]:
-    """Run the examples of `page` in `folder`, up to the first whose mark is in `leave_out`; return what differs."""
+    """Run the examples of `page` in `folder` but those whose mark is in `leave_out`; return what differs."""
     namespace: dict[str, Any] = {"__name__": "__example__"}
     wrong: list[str] = []
     with contextlib.chdir(folder):
         for example in examples(page):
-            if example.mark in leave_out:
-                break
-            if example.mark.startswith(NOT_RUN):
+            if example.mark in leave_out or example.mark.startswith(NOT_RUN):
                 continue
             for part, got in _run(example, namespace):
                 if not same(part, got):
@@ -146,6 +144,9 @@ def run_python(example: Example, namespace: dict[str, Any]) -> str:
 def run_command(command: str, where: str) -> str:
     """Run `h2learn` in this process, or pytest in one of its own, and return what it prints."""
     program, *arguments = shlex.split(command, comments=True)
+    if arguments[-2:-1] == [">"]:
+        Path(arguments[-1]).write_text(run_command(shlex.join([program, *arguments[:-2]]), where), encoding="utf-8")
+        return ""
     if program == "pytest":
         line = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
         return subprocess.run(line, capture_output=True, text=True, check=True).stdout

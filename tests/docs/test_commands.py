@@ -44,6 +44,8 @@ def mistakes(command: str) -> list[str]:
         words = list(takewhile(lambda word: word not in (">", "|"), shlex.split(command, comments=True)[1:]))
     except ValueError as error:
         return [str(error)]
+    if words[-2:-1] == [">"]:
+        words = words[:-2]
     found: list[str] = []
     with click.Context(h2learn, info_name="h2learn", **h2learn.context_settings) as root:
         chain, group, ctx = {option for param in h2learn.params for option in param.opts}, h2learn, root
@@ -96,6 +98,7 @@ def test_commands(page: Path) -> None:
         ("h2learn run digits-conv --epochs 2", []),
         ("h2learn run [NETWORK|TRACE] [--epochs N]", []),
         ("h2learn list networks|presets", []),
+        ("h2learn dram standards HBM2 > mine.yaml", []),
         ("h2learn list networks|machines", ["no command machines"]),
         ("h2learn learn", ["no command learn"]),
         ("h2learn run --times 3", ["no option --times"]),

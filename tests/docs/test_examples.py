@@ -66,8 +66,9 @@ class TestTheMechanism:
             ("```python\nprint(3)\n```\n", 1),
             ('```python\nx = 3\n```\n```text title="Output"\n3\n```\n', 1),
             ("```console\n$ h2learn list presets  # all\n...edge...\n$ h2learn --version\nh2learn 1\n```\n", 1),
+            ("```console\n$ h2learn --version > a.txt\n$ h2learn list presets\n...edge...\n```\n", 0),
             ("<!-- example: not run: no such file -->\n```python\nopen('x')\n```\n", 0),
-            ("<!-- example: slow -->\n\n```python\nprint(1)\n```\n```python\nprint(2)\n```\n", 0),
+            ("<!-- example: slow -->\n\n```python\nprint(1)\n```\n```python\nprint(2)\n```\n", 1),
         ],
     )
     def test_what_differs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, differences: int) -> None:

@@ -35,7 +35,7 @@ case "$*" in
         echo "pip ${*: -1}" >>"$MACHINE/log"
         [[ ! -e "$MACHINE/pip-hangs" ]] || sleep 30
         [[ ! -e "$MACHINE/pip-fails" ]] || exit 1
-        for tool in h2learn ruff mypy; do
+        for tool in h2learn ruff mypy mkdocs; do
             printf '#!/usr/bin/env bash\\necho "%s $*"\\nexit "${EXIT_%s:-0}"\\n' "$tool" "$tool" >"$PWD_VENV/bin/$tool"
             chmod +x "$PWD_VENV/bin/$tool"
         done ;;
@@ -175,6 +175,12 @@ class TestRun:
         machine.venv = machine.root / ".venv"
         assert machine.run("run.sh")[0] == 0
         assert len(machine.logged()) == 2
+
+    def test_the_site_is_built_strictly(self, machine: Machine) -> None:
+        assert machine.run("site.sh", "--quiet")[:2] == (0, "mkdocs build --strict --quiet\n")
+        machine.logged()
+        assert machine.run("site.sh", EXIT_mkdocs="1")[0] == 1
+        assert machine.logged() == []
 
     def test_the_tests_environment_serves_both(self, machine: Machine) -> None:
         machine.run("test.sh")
