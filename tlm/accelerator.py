@@ -19,7 +19,7 @@ from tlm.kernel.socket import Observer
 from tlm.kernel.time import Clock
 from tlm.memory.buffer import BufferPorts
 from tlm.memory.dma import BufferPath, Dma, PostedWrites
-from tlm.schedule.geometry import micro_batches
+from tlm.schedule.geometry import MicroBatch, micro_batches
 from tlm.schedule.placement import BUFFER_OF_STREAM, place
 from tlm.schedule.step_counts import StepCounts
 from workloads.trace_file import Trace
@@ -50,12 +50,14 @@ class Accelerator(Module):
         trace: Trace,
         hardware: ChipHardware | None = None,
         counts: StepCounts | None = None,
+        share: tuple[MicroBatch, ...] | None = None,
     ) -> None:
+        """`share`: the chip is one of a cluster and works on these micro-batches of `trace` only."""
         super().__init__(name, parent)
         self.config = config
         self.clock = Clock(config.clock_period_ps)
-        batches = micro_batches(trace.batch, config.arithmetic.micro_batch)
-        self.placement = place(trace.network, trace.batch, config)
+        batches = share or micro_batches(trace.batch, config.arithmetic.micro_batch)
+        self.placement = place(trace.network, sum(batch.count for batch in batches), config)
         self.dram = build_dram("dram", self, config.dram, self.placement.dram_bytes)
         dma = config.dma
         self.ports = {
@@ -88,6 +90,7 @@ class Accelerator(Module):
             counts=counts,
             recomputed_room=ByteChannel("recomputed_room", self, max(1, self.placement.recomputed_bytes)),
             hardware=hardware,
+            in_cluster=share is not None,
         )
         InputLoader("input_loader", self, self.context)
         self.forward = ForwardEngine("forward", self, self.context)

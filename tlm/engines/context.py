@@ -196,6 +196,12 @@ class Context:
     """Room for the potentials and masks of layers that are made again, a layer of a micro-batch at a time."""
     hardware: ChipHardware | None = None
     """Units that run as hardware, where the laws do not stand for them."""
+    in_cluster: bool = False
+    """Whether the optimiser takes the sums of several chips; who adds them up notes so in `sums_for_optimiser`."""
+
+    def sums_for_optimiser(self, layer: int) -> Watermark:
+        """Level 1 once a layer's weight gradients are what the optimiser takes: the chip's own, or a cluster's."""
+        return self.progress.of("cluster_gradients" if self.in_cluster else "weight_gradients", layer)
 
     @cached_property
     def arithmetic(self) -> Arithmetic:

@@ -32,7 +32,7 @@ class OptimiserUnit(Module):
         context, unit = self._context, self._context.config.optimiser_unit
         layer_before = -1
         for number, (layer, first, count) in enumerate(self._pieces):
-            yield from context.progress.of("weight_gradients", layer).wait_for(1, "weight gradients")
+            yield from context.sums_for_optimiser(layer).wait_for(1, "weight gradients")
             yield from self._state.loaded.wait_for(2 * (number + 1), DRAM_READ)
             fill_cycles = PipelineTiming(unit.latency_cycles).fill_cycles if layer != layer_before else 0
             layer_before = layer
@@ -42,6 +42,8 @@ class OptimiserUnit(Module):
             yield from traffic.finish(process)
             self._state.release(0, 2 * (number + 1))
             yield from self._write(layer, first, count)
+            if first + count == context.network.layers[layer].weights_count:
+                context.progress.of("new_weights", layer).advance(1)
         yield from context.writes.flush()
         with process.account.during(State.BLOCKED, DRAM_WRITE):
             yield from context.dram.drain()
@@ -73,6 +75,6 @@ class OptimiserUnit(Module):
             items.append(Descriptor("optimiser_state", address, count * STATE_BYTES))
             resident = context.placement.is_resident("weight_gradients", layer)
             gradients = context.address("weight_gradients", layer) + first * width
-            made = context.progress.of("weight_gradients", layer)
+            made = context.sums_for_optimiser(layer)
             items.append(Descriptor("weight_gradients", gradients, 0 if resident else count * width, made, 1))
         return Prefetch("state", self, context.dma["optimiser"], items, context.window_bytes("optimiser"))
