@@ -32,7 +32,7 @@ ERROR = "error"
 Measurement = dict[str, Any]
 """What was found in a simulated step, as JSON holds it."""
 Measure = Callable[[Trace, Config, int, StepCounts], Measurement]
-"""Simulates the step of a trace's first images on a configuration; a module's function, so that processes find it."""
+"""Simulates the step of a trace's first images on a configuration; something that can go to another process."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,16 @@ class Task:
     images: int
     settings: dict[str, Any] = field(compare=False)
     measure: Measure
+    detail: str = ""
+    """What `measure` does beside, where it may do several things with the same images."""
 
     @cached_property
     def key(self) -> str:
-        """The same for the same trace, images, configuration and programs."""
+        """The same for the same trace, images, detail, configuration and programs."""
         table = Path(str(self.settings["dram"].get("standard")))  # a name, or a user's own table
         own = table.read_text(encoding="utf-8") if table.is_file() else ""
-        return run_identity([self.digest, str(self.images), json.dumps(self.settings, sort_keys=True), own])
+        settings = json.dumps(self.settings, sort_keys=True)
+        return run_identity([self.digest, str(self.images), settings, own, self.detail])
 
 
 @dataclass(frozen=True)

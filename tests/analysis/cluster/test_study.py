@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import pickle
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import pytest
 
 from rtl_models.errors import InputError
 from tests.pictures import assert_shows_something, texts
+from tlm.analysis import simulations
 from tlm.analysis.bandwidth import captures
-from tlm.analysis.cluster import study as study_module
-from tlm.analysis.cluster import worker
+from tlm.analysis.cluster.collective import Links, LinkTiming
 from tlm.analysis.cluster.plots import scaling_figure, write_plot
+from tlm.analysis.cluster.points import Captured
 from tlm.analysis.cluster.study import SCALING, ScalingStudy, run_scaling
-from tlm.analysis.cluster.worker import Worker
-from tlm.journal import Journal
+from tlm.analysis.cluster.worker import JOURNAL, Simulated
+from tlm.analysis.simulations import Measurement, Processes, Task, open_journal
 from tlm.processes import Died
 
 
@@ -27,20 +29,20 @@ def by_key(content: dict[str, Any]) -> dict[tuple[str, str, int], dict[str, Any]
 
 
 @pytest.fixture
-def simulated(monkeypatch: pytest.MonkeyPatch) -> list[worker.Task]:
-    """The tasks that are really simulated, in this process."""
-    tasks: list[worker.Task] = []
-    run = Worker.run
+def simulated(monkeypatch: pytest.MonkeyPatch) -> list[Simulated]:
+    """What is really simulated, in this process."""
+    done: list[Simulated] = []
+    run = Simulated.__call__
 
-    def counted(self: Worker, task: worker.Task) -> Any:
-        tasks.append(task)
-        return run(self, task)
+    def counted(self: Simulated, *step: Any) -> Measurement:
+        done.append(self)
+        return run(self, *step)
 
-    monkeypatch.setattr(Worker, "run", counted)
-    return tasks
+    monkeypatch.setattr(Simulated, "__call__", counted)
+    return done
 
 
-def test_rows_of_a_study(study: ScalingStudy, tmp_path: Path, simulated: list[worker.Task]) -> None:
+def test_rows_of_a_study(study: ScalingStudy, tmp_path: Path, simulated: list[Simulated]) -> None:
     content = run_scaling(replace(study, batch=16, full="4"), tmp_path)
     assert json.loads((tmp_path / SCALING).read_text()) == json.loads(json.dumps(content))
     rows = by_key(content)
@@ -68,7 +70,7 @@ def test_rows_of_a_study(study: ScalingStudy, tmp_path: Path, simulated: list[wo
     assert len(simulated) == 6 + 2
 
 
-def test_other_links_simulate_no_chip_again(study: ScalingStudy, tmp_path: Path, simulated: list[worker.Task]) -> None:
+def test_other_links_simulate_no_chip_again(study: ScalingStudy, tmp_path: Path, simulated: list[Simulated]) -> None:
     first = by_key(run_scaling(study, tmp_path))
     del simulated[:]
     second = by_key(run_scaling(replace(study, link_gb_per_s=1.0, chips="1,8", topology="ring"), tmp_path))
@@ -79,6 +81,13 @@ def test_other_links_simulate_no_chip_again(study: ScalingStudy, tmp_path: Path,
     assert simulated  # another machine
 
 
+def test_simulations_go_to_other_processes_as_they_are() -> None:
+    links = Links("tree", LinkTiming(25_000, 10), 64)
+    one = Simulated((Captured(8, 4).share(1, 2),), links=links)
+    assert pickle.loads(pickle.dumps(one)) == one
+
+
+@pytest.mark.slow
 def test_any_number_of_processes_gives_the_same_file(study: ScalingStudy, tmp_path: Path) -> None:
     for workers in (1, 2):
         run_scaling(replace(study, workers=workers), tmp_path / str(workers))
@@ -132,17 +141,22 @@ def test_mistakes(study: ScalingStudy, tmp_path: Path, options: dict[str, Any], 
 
 
 def test_a_folder_that_another_study_writes(study: ScalingStudy, tmp_path: Path) -> None:
-    journal: Journal[str, Any] = Journal(tmp_path / worker.JOURNAL, "the study", dict, dict)
-    with journal, pytest.raises(InputError, match=r"--out: another study is being written into this folder"):
+    words = r"--out: the study is being written into this folder by another process"
+    with open_journal(tmp_path / JOURNAL, "the study"), pytest.raises(InputError, match=words):
         run_scaling(study, tmp_path)
+
+
+def test_a_chip_that_cannot_be(study: ScalingStudy, tmp_path: Path) -> None:
+    words = r"^study scaling: buffers.spikes_bytes: the spikes buffer cannot hold .*, got 8, allowed: at least \d+$"
+    with pytest.raises(InputError, match=words):
+        run_scaling(replace(study, overrides=("buffers.spikes_bytes=8",)), tmp_path)
+    assert not (tmp_path / SCALING).exists()
 
 
 def test_a_process_that_dies_is_said_so(study: ScalingStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(tasks: Sequence[worker.Task], workers: int | None) -> Any:
+    def die(_self: Processes, tasks: Sequence[Task]) -> Generator[tuple[Task, Died], None, None]:
         yield tasks[0], Died(3)
 
-    monkeypatch.setattr(worker, "_run", die)
-    words = "study scaling: the process of a simulation died 3 times: out of memory?"
-    with pytest.raises(InputError, match=words):
+    monkeypatch.setattr(simulations.Processes, "run", die)
+    with pytest.raises(InputError, match=r"study scaling: its process died 3 times: out of memory\?"):
         run_scaling(study, tmp_path)
-    assert study_module.SCALING not in {path.name for path in tmp_path.iterdir()}

@@ -25,12 +25,13 @@ from tlm.analysis.cluster.points import (
     choose_scalings,
     make_points,
 )
-from tlm.analysis.cluster.worker import Result, Task, simulate_all, times_of
+from tlm.analysis.cluster.worker import Simulated, Step, times_of
+from tlm.analysis.simulations import Measurement
 from tlm.config import Config
 from workloads.atomic import replacing
 from workloads.network import Network, list_networks, load_network
 from workloads.trace_file import open_trace
-from workloads.training_settings import TrainingSettings, check_whole
+from workloads.training_settings import TrainingSettings
 
 SCALING = "scaling.json"
 _NETWORK_SUFFIXES = (".yaml", ".yml")
@@ -38,6 +39,7 @@ _NETWORK_SUFFIXES = (".yaml", ".yml")
 Report = Callable[[str, int, int], None]
 """Called with (phase, done, in all) as the study goes on."""
 Row = dict[str, Any]
+Results = dict[Simulated, Measurement]
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,7 @@ class ScalingStudy:
 class _Plan:
     """A study whose options are checked."""
 
-    trace: Path
-    digest: str
+    step: Step
     network: Network
     config: Config
     captured: Captured
@@ -75,10 +76,9 @@ class _Plan:
     full: list[Point]
     notes: list[str]
 
-    def task(self, shares: Sequence[tuple[int, int]], hold: bool, links: Links | None = None) -> Task:
-        """Return the simulation of chips with these shares of the trace."""
-        settings = self.config.model_dump(mode="json")
-        return Task(self.trace, self.digest, self.captured, tuple(shares), hold, links, settings)
+    def alone(self, first: int, count: int, hold: bool = True) -> Simulated:
+        """Return a chip by itself that works on `count` micro-batches from number `first` on."""
+        return Simulated((self.captured.share(first, count),), hold)
 
 
 def run_scaling(study: ScalingStudy, out: Path, report: Report = lambda phase, done, total: None) -> dict[str, Any]:
@@ -88,15 +88,15 @@ def run_scaling(study: ScalingStudy, out: Path, report: Report = lambda phase, d
     repeats none of them. Raises InputError for a user's mistake, and what `tlm.simulation.simulate` raises.
     """
     plan = _plan(study, report)
-    tasks = list(dict.fromkeys(task for point in plan.points for task in _chip_tasks(plan, point)))
-    tasks += [_alone(plan), plan.task([(0, 1)], hold=False)]
-    tasks += [_full_task(plan, point) for point in plan.full]
-    results = simulate_all(list(dict.fromkeys(tasks)), out, study.workers, partial(report, "simulation"))
-    contention = Contention.of(_chip(results, _alone(plan)), times_of(results[plan.task([(0, 1)], hold=False)]))
+    free = plan.alone(0, 1, hold=False)
+    chips = [chip for point in plan.points for chip in _chips_alone(plan, point)]
+    everything = [plan.alone(0, 1), free, *chips, *(_in_full(plan, point) for point in plan.full)]
+    results = plan.step.simulate(everything, out, study.workers, partial(report, "simulation"))
+    contention = Contention.of(ChipStep.of(times_of(results[plan.alone(0, 1)])), times_of(results[free]))
     asked = {key: value for key, value in asdict(study).items() if key != "workers"}
     content = {
         "network": plan.network.name,
-        "trace_sha256": plan.digest,
+        "trace_sha256": plan.step.digest,
         "asked": asked | {"config": plan.config.model_dump(mode="json")},
         "captured_images": plan.captured.size * plan.captured.count,
         "micro_batch_images": plan.captured.size,
@@ -116,8 +116,6 @@ def _plan(study: ScalingStudy, report: Report) -> _Plan:
     topologies = parse_names(study.topology, "--topology", TOPOLOGIES)
     asked = None if study.scaling is None else parse_names(study.scaling, "--scaling", SCALINGS)
     timing = link_timing(study.link_gb_per_s, study.link_latency_us)
-    if study.workers is not None:
-        check_whole("--workers", study.workers, 1)
     path = _trace(study, report)
     with open_trace(path) as trace:
         network, digest = trace.network, trace.digest
@@ -128,7 +126,8 @@ def _plan(study: ScalingStudy, report: Report) -> _Plan:
     batches = choose_batches(captured, chips, study.batch, study.batch_per_chip)
     points = make_points(captured, scalings, topologies, chips, batches, notes)
     links = {topology: Links(topology, timing, config.dma.chunk_bytes) for topology in topologies}
-    return _Plan(path, digest, network, config, captured, links, points, _full(points, full, captured), notes)
+    step = Step(path, digest, config.model_dump(mode="json"))
+    return _Plan(step, network, config, captured, links, points, _full(points, full, captured), notes)
 
 
 def _trace(study: ScalingStudy, report: Report) -> Path:
@@ -159,34 +158,27 @@ def _full(points: Sequence[Point], chips: Sequence[int], captured: Captured) -> 
     return found
 
 
-def _alone(plan: _Plan) -> Task:
-    return plan.task([(0, 1)], hold=True)
-
-
-def _chip_tasks(plan: _Plan, point: Point) -> list[Task]:
+def _chips_alone(plan: _Plan, point: Point) -> list[Simulated]:
     """The chips that a point is made of: each that differs, or two of different sizes to tell a larger one from."""
     captured = plan.captured
     if point.micro_batches > captured.count:
-        return [plan.task([(0, count)], hold=True) for count in (captured.count - 1, captured.count)]
-    return [plan.task([share], hold=True) for share in captured.shares(point.chips, point.micro_batches)]
+        return [plan.alone(0, count) for count in (captured.count - 1, captured.count)]
+    return [plan.alone(*share) for share in captured.shares(point.chips, point.micro_batches)]
 
 
-def _full_task(plan: _Plan, point: Point) -> Task:
-    shares = plan.captured.shares(point.chips, point.micro_batches)
-    return plan.task([shares[chip % len(shares)] for chip in range(point.chips)], False, plan.links[point.topology])
+def _in_full(plan: _Plan, point: Point) -> Simulated:
+    shares = [plan.captured.share(*share) for share in plan.captured.shares(point.chips, point.micro_batches)]
+    chips = tuple(shares[chip % len(shares)] for chip in range(point.chips))
+    return Simulated(chips, links=plan.links[point.topology])
 
 
-def _chip(results: dict[Task, Result], task: Task) -> ChipStep:
-    return ChipStep.of(times_of(results[task]))
-
-
-def _chips(plan: _Plan, results: dict[Task, Result], point: Point) -> list[ChipStep]:
-    chips = [_chip(results, task) for task in _chip_tasks(plan, point)]
+def _chips(plan: _Plan, results: Results, point: Point) -> list[ChipStep]:
+    chips = [ChipStep.of(times_of(results[chip])) for chip in _chips_alone(plan, point)]
     more = point.micro_batches - plan.captured.count
     return [chips[1].with_more(chips[0], more)] if more > 0 else chips
 
 
-def _rows(plan: _Plan, results: dict[Task, Result], contention: Contention) -> list[Row]:
+def _rows(plan: _Plan, results: Results, contention: Contention) -> list[Row]:
     gradients = gradients_of(plan.network, plan.config)
     none = [0] * len(gradients)
     rows = []
@@ -208,14 +200,14 @@ def _rows(plan: _Plan, results: dict[Task, Result], contention: Contention) -> l
                 "all_reduce_ps": sum(durations),
                 "exposed_ps": step_ps - cluster_step(chips, none, contention).step_ps,
                 **_speedup(plan, results, point, contention, step_ps, none),
-                "full_ps": results[_full_task(plan, point)]["end_ps"] if point in plan.full else None,
+                "full_ps": results[_in_full(plan, point)]["end_ps"] if point in plan.full else None,
             }
         )
     return rows
 
 
 def _speedup(
-    plan: _Plan, results: dict[Task, Result], point: Point, contention: Contention, step_ps: int, none: Sequence[int]
+    plan: _Plan, results: Results, point: Point, contention: Contention, step_ps: int, none: Sequence[int]
 ) -> dict[str, float]:
     """How much sooner an image is done than on one chip that has the cluster's batch, or in weak scaling a chip's."""
     micro_batches = point.micro_batches * (point.chips if point.scaling == STRONG else 1)
