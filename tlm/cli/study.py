@@ -13,6 +13,7 @@ from tlm.cli.completion import complete_networks
 from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
 from tlm.cli.examples import examples
+from tlm.cli.study_scaling import scaling
 
 if TYPE_CHECKING:
     from tlm.analysis.bandwidth.study import StudyResult
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 @click.group()
 def study() -> None:
     """Simulate one training step many times over, and show what decides its time."""
+
+
+study.add_command(scaling)
 
 
 @study.command(
@@ -80,73 +84,6 @@ def bandwidth(target: str, out: Path, as_json: bool, **options: Any) -> None:
         return
     _print(result, summary)
     click.echo(f"results: {out}/study.parquet, {', '.join(path.name for path in plots)}")
-
-
-@study.command()
-@click.argument("target", metavar="[NETWORK|TRACE]", default="digits-conv")
-@click.option("--chips", metavar="LIST", help="Numbers of chips.  [default: 1,2,4,... to 4096]")
-@click.option("--topology", metavar="LIST", help="What joins the chips: ring, tree.  [default: ring,tree]")
-@click.option(
-    "--link-gb-per-s",
-    type=float,
-    default=25.0,
-    show_default=True,
-    metavar="X",
-    help="Bandwidth of a link, each way (25: one NVLink 2).",
-)
-@click.option(
-    "--link-latency-us",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="Y",
-    help="From the last byte sent to the last byte there.",
-)
-@click.option(
-    "--scaling", metavar="LIST", help="strong (--batch is kept), weak (--batch-per-chip is).  [default: both]"
-)
-@click.option("--batch", type=int, metavar="N", help="Images a step of all chips.  [default: a micro-batch for each]")
-@click.option("--batch-per-chip", type=int, metavar="N", help="Images a step of one chip.  [default: the trace's]")
-@click.option("--full", metavar="LIST", help="Numbers of chips to simulate in full too: every chip, every message.")
-@click.option("--images", type=int, metavar="N", help="Images to capture of a NETWORK.  [default: two micro-batches]")
-@click.option("--steps", type=int, default=1, show_default=True, help="Of training; the last one is simulated.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")
-@click.option("--config", metavar="PRESET|FILE", help=CONFIG_HELP + "  [default: h2learn]")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=SET_HELP)
-@click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("h2learn-scaling"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for scaling.json, scaling.png and the journal.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print scaling.json instead of the tables.")
-def scaling(target: str, out: Path, as_json: bool, **options: Any) -> None:
-    """Find how far data-parallel training of NETWORK scales over clusters of chips.
-
-    Every chip trains on images of its own; the gradients are added up over the links, layer by layer, beside the
-    backward pass. With a TRACE instead of a network, nothing is trained. The same trace with other links or numbers of
-    chips in the same DIR simulates no chip twice. docs/scaling.md explains the model.
-    """
-    from tlm.analysis.cluster.study import SCALING, ScalingStudy, run_scaling
-    from tlm.cli.run import progress_bar
-
-    with progress_bar() as report:
-        given = {name: value for name, value in options.items() if value is not None}
-        content = run_scaling(ScalingStudy(target, **given), out, report)
-        report("plot", 0, 1)
-        from tlm.analysis.cluster.plots import write_plot
-
-        plot = write_plot(out, content)
-    if as_json:
-        click.echo((out / SCALING).read_text(encoding="utf-8"), nl=False)
-        return
-    from tlm.cli.study_scaling import print_scaling
-
-    print_scaling(content, output_console(soft_wrap=True))
-    click.echo(f"results: {out / SCALING}, {plot.name}")
 
 
 def _print(result: StudyResult, summary: dict[str, Any]) -> None:
