@@ -91,7 +91,8 @@ def run(
         from tlm.report.summary import print_summary
 
         print_summary(content, output_console(markup=True))
-        click.echo(f"results: {out}/result.json, timeline.json (open in Perfetto), *.png")
+        waveform = "chip.vcd (open in GTKWave), " if vcd else ""
+        click.echo(f"results: {out}/result.json, timeline.json (open in Perfetto), {waveform}*.png")
     if content["cosim"] and not content["cosim"]["passed"]:
         ctx.exit(COMPARISON_FAILED)
 

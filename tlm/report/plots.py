@@ -111,8 +111,10 @@ def buffers_figure(
     result: SimulationResult, used: dict[str, dict[str, Steps]], capacities: dict[str, int], title: str
 ) -> Figure:
     """How full each buffer was over time, by what lay in it; `used` is that of `buffer_use`."""
-    figure = Figure(figsize=(11, 0.8 + 0.85 * len(used)), layout="constrained")
-    rows = figure.subplots(len(used), sharex=True, squeeze=False)[:, 0]
+    height = 1.3 + 0.8 * len(used)
+    figure = Figure(figsize=(11, height))
+    edges = {"left": 0.15, "right": 0.98, "bottom": 0.9 / height, "top": 1 - 0.35 / height}
+    rows = figure.subplots(len(used), sharex=True, squeeze=False, gridspec_kw=edges)[:, 0]
     colours: dict[str, str] = {}
     for axes, (buffer, kinds) in zip(rows, used.items(), strict=True):
         capacity = capacities[f"{buffer}_bytes"]
@@ -131,7 +133,7 @@ def buffers_figure(
     rows[-1].set_xlabel("time in microseconds")
     rows[0].set_title(f"How full the buffers were: {title}", parse_math=False)
     handles = [Patch(color=colour) for colour in colours.values()]
-    figure.legend(handles, list(colours), loc="outside lower center", ncols=len(colours), frameon=False)
+    figure.legend(handles, list(colours), loc="lower center", ncols=len(colours), frameon=False)
     return figure
 
 
