@@ -43,10 +43,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_what_is_no_folder_of_results(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "nowhere: no such folder, allowed: a folder that h2learn run wrote" in refused(capsys, folder / "nowhere")
+    assert "nowhere: no such folder, allowed: a folder that h2learn run or h2learn sweep wrote" in refused(
+        capsys, folder / "nowhere"
+    )
     assert "result.json: is not a folder" in refused(capsys, folder / "result.json")
     (folder / "empty").mkdir()
-    assert "empty: has no result.json" in refused(capsys, folder / "empty")
+    assert "empty: has neither result.json nor sweep.json" in refused(capsys, folder / "empty")
 
 
 def test_another_version(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +69,7 @@ def test_files_that_are_not_json(folder: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_timeline_that_is_missing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "timeline.json").unlink()
-    assert "timeline.json: is missing, allowed: files as h2learn run wrote them" in refused(capsys, folder)
+    assert "timeline.json: is missing, allowed: files as h2learn wrote them" in refused(capsys, folder)
 
 
 @pytest.mark.parametrize("key", ["engines", "layer_work", "dram", "provenance", "sparsity", "config"])

@@ -17,10 +17,11 @@ from tlm.cli.examples import examples
     "--out", type=click.Path(path_type=Path), metavar="FILE.html", help="The page.  [default: report.html in FOLDER]"
 )
 def report(folder: Path, out: Path | None) -> None:
-    """Write one self-contained web page about the run in FOLDER: it needs no network and no other file.
+    """Write one self-contained web page about the run or the sweep in FOLDER: it needs no network and no other file.
 
-    Summary, timeline to zoom, stalls by cause, DRAM bytes by stream, rooflines, tables by layer that sort,
-    co-simulation, configuration and provenance; docs/report.md explains them.
+    A run: timeline to zoom, stalls by cause, DRAM bytes by stream, rooflines, tables by layer that sort, co-simulation,
+    configuration and provenance. A sweep: its points over any two axes, the front, a table that sorts and filters,
+    errors. docs/report.md explains them.
     """
     from tlm.report.page.folder import PAGE, folder_page
     from workloads.atomic import check_writable, replacing

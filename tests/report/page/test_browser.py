@@ -12,10 +12,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.report.page.conftest import HOSTILE
+from tests.report.page.conftest import HOSTILE, SETTLED, look, opened, press
 from tlm.report.page.run_page import run_page
-
-SETTLED = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +25,7 @@ def address(content: dict[str, Any], events: list[dict[str, Any]], tmp_path_fact
 
 @pytest.fixture
 def page(browser: Chrome, address: str) -> Iterator[Chrome]:
-    """The page, loaded anew on a wide window in light colours; nothing may complain while it is used."""
-    look(browser, 1200, "light")
-    browser.get(address)
-    browser.get_log("browser")  # what earlier tests left
-    yield browser
-    # "rendering" only: advice that the tests' own reading of pixels is slow
-    assert [entry for entry in browser.get_log("browser") if entry["source"] != "rendering"] == []
-
-
-def look(browser: Chrome, width: int, scheme: str) -> None:
-    size = {"width": width, "height": 1600, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    scheme_wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme_wanted)
+    yield from opened(browser, address)
 
 
 def canvas(page: Chrome) -> WebElement:
@@ -51,10 +36,6 @@ def view(page: Chrome) -> tuple[int, int]:
     page.execute_async_script(SETTLED)
     found = canvas(page)
     return int(found.get_attribute("data-from") or -1), int(found.get_attribute("data-to") or -1)
-
-
-def press(page: Chrome, *keys: str) -> None:
-    ActionChains(page).send_keys(*keys).perform()
 
 
 def test_hostile_names_are_texts(page: Chrome) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tlm.report.page import roofline, run_tables
 from tlm.report.page.numbers import PJ_PER_J, binary_bytes, limits, percent, quantity, short, time, words
 from tlm.report.page.render import render
+from tlm.report.page.table import Fact, settings
 from tlm.report.page.timeline_data import Event, timeline_data
 
 SECTIONS = (
@@ -22,16 +23,7 @@ SECTIONS = (
     ("configuration", "Configuration"),
     ("provenance", "Provenance"),
 )
-SCRIPTS = ("timeline_view.js", "timeline_draw.js", "timeline.js")
-
-
-class Fact(NamedTuple):
-    """One of the figures at the top: its name, the figure, what is to be added, and whether it is good or bad."""
-
-    name: str
-    text: str
-    more: str = ""
-    mood: str = ""
+SCRIPTS = ("canvas.js", "timeline_view.js", "timeline_draw.js", "timeline.js")
 
 
 def run_page(content: dict[str, Any], events: Sequence[Event]) -> str:
@@ -60,7 +52,7 @@ def run_page(content: dict[str, Any], events: Sequence[Event]) -> str:
         area=run_tables.area_table(content) if content["area"] else None,
         buffers=run_tables.buffer_table(content),
         units=run_tables.unit_table(content) if content["cosim"] else None,
-        config=list(run_tables.settings(content["config"])),
+        config=list(settings(content["config"])),
         provenance=_provenance(content),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,12 +207,3 @@ def unit_table(content: Content) -> Table:
     """The co-simulation's verdict on each unit."""
     rows = [(words(unit["unit"]), unit["verdict"], unit.get("reason", "")) for unit in content["cosim"]["units"]]
     return Table("Cycle laws and bits against the RTL", ("unit", "verdict", "why"), tuple(rows), texts=3)
-
-
-def settings(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every key of nested data with its value as text."""
-    for key, value in entries.items():
-        if isinstance(value, Mapping):
-            yield from settings(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", f"{value}"

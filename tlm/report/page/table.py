@@ -1,9 +1,10 @@
-"""A table of a page: cells are texts, or texts with the value that they are sorted by."""
+"""What pages are made of: tables whose cells know the value that they are sorted by, figures, settings."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tlm.report.page.numbers import binary_bytes, percent, quantity, short, time
 
@@ -21,6 +22,15 @@ NONE = ""
 """A cell for what there is none of; sorted last."""
 
 
+class Fact(NamedTuple):
+    """One of the figures at the top: its name, the figure, what is to be added, and whether it is good or bad."""
+
+    name: str
+    text: str
+    more: str = ""
+    mood: str = ""
+
+
 @dataclass(frozen=True)
 class Table:
     """Title, headings (the first `texts` columns are text), rows, and what is to be known of them."""
@@ -30,6 +40,8 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     texts: int = 1
+    marks: tuple[str, ...] = ()
+    """A word for each row, by which a script finds it."""
 
 
 def count(value: int) -> Number:
@@ -60,3 +72,12 @@ def amount(value: float, unit: str) -> Number:
 def size(value: int) -> Number:
     """Bytes."""
     return Number(binary_bytes(value), value)
+
+
+def settings(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every key of nested data with its value as text."""
+    for key, value in entries.items():
+        if isinstance(value, Mapping):
+            yield from settings(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", f"{value}"

@@ -89,15 +89,10 @@
     return index < 0 ? null : { track, index };
   }
 
-  function showTip(event) {
+  function tell(event) {
     const box = canvas.getBoundingClientRect();
     const found = under(event.clientX - box.left, event.clientY - box.top);
-    tip.hidden = !found;
-    if (!found) return;
-    tip.textContent = lines(found.track, found.index).join("\n");
-    const right = document.documentElement.clientWidth - tip.offsetWidth - 8;
-    tip.style.left = `${scrollX + Math.max(8, Math.min(event.clientX + 14, right))}px`;
-    tip.style.top = `${scrollY + event.clientY + 18}px`;
+    showTip(tip, event, found && lines(found.track, found.index));
   }
 
   function select(track, index) {
@@ -135,7 +130,7 @@
   });
 
   canvas.addEventListener("pointermove", (event) => {
-    if (!pointers.has(event.pointerId)) return showTip(event);
+    if (!pointers.has(event.pointerId)) return tell(event);
     tip.hidden = true;
     const before = [...pointers.values()];
     pointers.set(event.pointerId, event.clientX);

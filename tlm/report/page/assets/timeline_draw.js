@@ -25,17 +25,11 @@ class TimelineDrawing {
 
   // The style sheet's colours as the canvas needs them; to be called again when the theme changes.
   readColours() {
-    const probe = document.createElement("i");
-    this.canvas.parentElement.append(probe);
-    const read = (name) => {
-      probe.style.color = `var(--${name})`;
-      return getComputedStyle(probe).color;
-    };
+    const read = colourReader(this.canvas.parentElement);
     const names = ["ink", "soft", "line", "paper", "raised", "link"];
     this.colours = Object.fromEntries(names.map((name) => [name, read(name)]));
     this.labels = this.data.labels.map(({ colour }) => read(colour));
     this.series = Array.from({ length: 8 }, (_, n) => read(`series${n}`));
-    probe.remove();
   }
 
   // Give every shown track its place for a canvas of `width` CSS pixels, and the canvas its height.
@@ -51,12 +45,7 @@ class TimelineDrawing {
       y += track.height + TRACK_GAP;
     }
     this.height = y;
-    const scale = window.devicePixelRatio || 1;
-    this.canvas.style.height = `${y}px`;
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(y * scale);
-    this.pen = this.canvas.getContext("2d");
-    this.pen.setTransform(scale, 0, 0, scale, 0, 0);
+    this.pen = sizedPen(this.canvas, width, y);
   }
 
   draw(view) {
