@@ -10,7 +10,7 @@ from tlm.cli.examples import examples
 
 
 @click.command(
-    epilog=examples("h2learn run digits-conv --out h2learn-run", "h2learn report h2learn-run"),
+    epilog=examples("h2learn report h2learn-run", "h2learn report h2learn-sweep --out sweep.html"),
 )
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option(

@@ -31,5 +31,7 @@ function showTip(tip, event, lines) {
   tip.textContent = lines.join("\n");
   const right = document.documentElement.clientWidth - tip.offsetWidth - 8;
   tip.style.left = `${scrollX + Math.max(8, Math.min(event.clientX + 14, right))}px`;
-  tip.style.top = `${scrollY + event.clientY + 18}px`;
+  const below = event.clientY + 18;
+  const top = below + tip.offsetHeight > innerHeight ? Math.max(8, event.clientY - 12 - tip.offsetHeight) : below;
+  tip.style.top = `${scrollY + top}px`;
 }

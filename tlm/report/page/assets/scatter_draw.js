@@ -115,7 +115,7 @@ class ScatterDrawing {
   drawAxes(x, y) {
     const { pen, colours, width, height } = this;
     pen.fillStyle = colours.line;
-    const columns = this.across.ticks((width - MARGIN.left) / 100).map((value) => [this.across.at(value), unitText(value, x.unit)]);
+    const columns = this.across.ticks((width - MARGIN.left) / 75).map((value) => [this.across.at(value), unitText(value, x.unit)]);
     const rows = this.upwards.ticks(6).map((value) => [this.upwards.at(value), unitText(value, y.unit)]);
     for (const [at] of columns) pen.fillRect(at, MARGIN.top, 1, height - MARGIN.top - MARGIN.bottom);
     for (const [at] of rows) pen.fillRect(MARGIN.left, at, width - MARGIN.left - MARGIN.right, 1);
