@@ -15,6 +15,7 @@ import ast
 import contextlib
 import doctest
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -148,8 +149,9 @@ def run_command(command: str, where: str) -> str:
         Path(arguments[-1]).write_text(run_command(shlex.join([program, *arguments[:-2]]), where), encoding="utf-8")
         return ""
     if program == "pytest":
-        line = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
-        return subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        line = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "tlm.testing.plugin", "-q", *arguments]
+        alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # other plugins take longer to load than to test
+        return subprocess.run(line, capture_output=True, text=True, check=True, env=alone).stdout
     if program != "h2learn":
         raise ValueError(f"{where}: cannot run {program}, only h2learn and pytest")
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.redirect_stderr(io.StringIO()) as said:
