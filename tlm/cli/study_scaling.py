@@ -48,7 +48,7 @@ _TITLES = {
 @click.option(
     "--scaling", metavar="LIST", help="strong (--batch is kept), weak (--batch-per-chip is).  [default: both]"
 )
-@click.option("--batch", type=int, metavar="N", help="Images a step of all chips.  [default: a micro-batch for each]")
+@click.option("--batch", type=int, metavar="N", help="Images a step of all chips.  [default: what --chips divide]")
 @click.option("--batch-per-chip", type=int, metavar="N", help="Images a step of one chip.  [default: the trace's]")
 @click.option("--full", metavar="LIST", help="Numbers of chips to simulate in full too: every chip, every message.")
 @click.option("--images", type=int, metavar="N", help="Images to capture of a NETWORK.  [default: two micro-batches]")

@@ -48,6 +48,7 @@ def test_strong_scaling_divides_the_batch_and_weak_scaling_multiplies_it() -> No
 
 def test_batches_by_default() -> None:
     assert choose_batches(FOUR, (1, 4096), None, None) == Batches(cluster=32768, chip=32)
+    assert choose_batches(FOUR, (4, 6), None, None) == Batches(cluster=12 * 8, chip=32)
     assert choose_batches(FOUR, (1,), 64, 8) == Batches(64, 8)
 
 

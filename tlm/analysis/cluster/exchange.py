@@ -1,8 +1,8 @@
-"""All-reduces between chips in a simulation: message by message over a ring or a tree, or by their closed form."""
+"""All-reduces between chips in a simulation, message by message over a ring or a tree."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 
@@ -17,7 +17,7 @@ Levels = Sequence[Sequence[Watermark]]
 """A level for each chip and layer, 1 once it is reached."""
 
 
-class Exchange(Module):
+class Exchange(Module, ABC):
     """Adds the chips' gradients up, layer by layer: `ready` tells when a chip has its own, `summed` when the sums.
 
     A chip begins a layer when its gradients are ready and it has the sums of the layer before. `values` are the chips'

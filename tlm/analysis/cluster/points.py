@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lcm
 
 from rtl_models.errors import InputError
 from tlm.analysis.cluster.chip_step import Share
@@ -58,12 +59,12 @@ class Batches:
 
 
 def choose_batches(captured: Captured, chips: Sequence[int], cluster: int | None, chip: int | None) -> Batches:
-    """Return the batches asked for; by default a micro-batch for each of the most chips, and the trace's images.
+    """Return the batches asked for; by default the least that all numbers of chips divide, and the trace's images.
 
     Raises InputError for one that is not of whole micro-batches.
     """
     size = captured.size
-    cluster = max(chips) * size if cluster is None else cluster
+    cluster = lcm(*chips) * size if cluster is None else cluster
     batches = Batches(cluster, captured.count * size if chip is None else chip)
     for option, images in (("--batch", batches.cluster), ("--batch-per-chip", batches.chip)):
         if images < 1 or images % size:
