@@ -62,6 +62,7 @@ def test_a_list_and_workloads_that_vary() -> None:
         ({"grid": {"lut.k": {"from": 1}}}, "f: grid.lut.k: a range has the keys from, to and perhaps step, got from"),
         ({"grid": {"lut.k": {"from": 1, "to": 2, "step": 0}}}, "f: grid.lut.k: from, to and perhaps step are whole"),
         ({"grid": {"lut.k": {"from": 2, "to": 1}}}, "f: grid.lut.k: has no values"),
+        ({"grid": {"lut.k": {"from": 1, "to": 10**12}}}, "f: grid.lut.k: has more than 100000 values, got {'from': 1"),
         ({"grid": {"lut.kk": [1]}}, "f: grid: unknown key, got 'lut.kk', allowed: k, lanes, build_latency_cycles"),
         ({"grid": {"luts.k": [1]}}, "f: grid: unknown key, got 'luts.k', allowed: name, provisional"),
         ({"grid": {"lut": [1]}}, "f: grid: is a table of keys, got 'lut', allowed: lut.k, lut.lanes"),
@@ -70,6 +71,10 @@ def test_a_list_and_workloads_that_vary() -> None:
         ({"grid": None, "list": []}, "f: list: wrong value, got ()"),
         ({"grid": None, "search": {"points": 4}}, "f: search.space: wrong value"),
         ({"grid": None, "search": {"points": 0, "space": {"lut.k": [1]}}}, "f: search.points: wrong value, got 0"),
+        (
+            {"grid": None, "search": {"points": 10**9, "space": {"lut.k": [1]}}},
+            "f: search.points: wrong value, got 1000000000, allowed: less than or equal to 100000",
+        ),
         ({"objectives": ["speed"]}, "f: objectives.0: wrong value, got 'speed', allowed: 'time_s', 'energy_j' or"),
         ({"objectives": ["time_s", "time_s"]}, "f: objectives: names an objective twice"),
         ({"set": {1: 2}}, "f: set"),

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 SHOWN_POINTS = 20
 
 
-@click.command(epilog=examples("h2learn sweep channels.yaml --workers 2 --out channels"))
+@click.command(
+    epilog=examples(
+        "h2learn sweep channels.yaml --workers 2 --out channels",
+        "h2learn sweep channels.yaml --scheduler tcp://host:8786 --on-lost local",
+    )
+)
 @click.argument("spec", metavar="SPEC.yaml", type=click.Path(path_type=Path))
 @click.option("--workers", type=int, metavar="N", help="Processes of this machine.  [default: one a processor]")
 @click.option("--scheduler", metavar="ADDRESS", help="Simulate on the Dask cluster of this scheduler instead.")

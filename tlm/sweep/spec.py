@@ -37,7 +37,10 @@ def _axis(raw: object) -> tuple[Value, ...]:
             raise ValueError(f"a range has the keys {_SPAN}, got {', '.join(map(str, raw)) or 'none'}")
         if not all(type(bound) is int for bound in raw.values()) or raw.get("step", 1) < 1:
             raise ValueError(f"{_SPAN} are whole numbers, step at least 1, got {raw}")
-        raw = list(range(raw["from"], raw["to"] + 1, raw.get("step", 1)))
+        span = range(raw["from"], raw["to"] + 1, raw.get("step", 1))
+        if span[:LARGEST_SWEEP] != span:
+            raise ValueError(f"has more than {LARGEST_SWEEP} values, got {raw}")
+        raw = list(span)
     if not isinstance(raw, list | tuple):
         raise ValueError(f"must be a list of values, or a range with the keys {_SPAN}, got {raw!r}")
     if not raw:
@@ -72,8 +75,8 @@ class SearchSpec(FrozenTable):
     """A search of `points` points in rounds of `population`, whatever the number of processes."""
 
     space: Axes
-    points: Positive
-    population: Annotated[int, Field(ge=2)] = 16
+    points: Annotated[int, Field(ge=1, le=LARGEST_SWEEP)]
+    population: Annotated[int, Field(ge=2, le=LARGEST_SWEEP)] = 16
     seed: NotNegative = 0
 
 
