@@ -135,8 +135,12 @@ def test_a_configuration_is_frozen() -> None:
         ("lut.lanes=512", "h2learn: lut.lanes: wrong value, got 512, allowed: less than or equal to 256"),
         ("clock_period_ps=0", "h2learn: clock_period_ps: wrong value, got 0, allowed: greater than or equal to 1"),
         (
-            "clock_period_ps=1099511627777",
-            "h2learn: clock_period_ps: wrong value, got 1099511627777, allowed: less than or equal to 1099511627776",
+            "host.round_trip_ps=1099511627777",
+            "h2learn: host.round_trip_ps: wrong value, got 1099511627777, allowed: less than or equal to 1099511627776",
+        ),
+        (
+            "clock_period_ps=1000000001",
+            "h2learn: clock_period_ps: wrong value, got 1000000001, allowed: less than or equal to 1000000000",
         ),
         ("dram.latency_ps=-1", "h2learn: dram.latency_ps: wrong value, got -1, allowed: greater than or equal to 0"),
         ("buffers.spikes_bytes='1'", "h2learn: buffers.spikes_bytes: wrong value, got '1', allowed: integer"),

@@ -21,7 +21,7 @@ from tlm.engines.lut_row_law import LutRowTiming
 from workloads.record import Arithmetic
 
 MOST = 2**40
-"""Largest whole number of a configuration, a second in picoseconds: times of a step must fit 64 bits."""
+"""Largest whole number of a configuration: a second in picoseconds, or a tebibyte; times of a step must fit 64 bits."""
 Positive = Annotated[int, Field(ge=1, le=MOST)]
 Latency = Annotated[int, Field(ge=1, le=64)]  # what the RTL's pipelines can be given
 NotNegative = Annotated[int, Field(ge=0, le=MOST)]
@@ -176,7 +176,7 @@ class Config(FrozenTable):
 
     name: str = "h2learn"
     provisional: bool = True
-    clock_period_ps: Positive = 1000
+    clock_period_ps: Annotated[int, Field(ge=1, le=10**9)] = 1000  # 2^33 cycles of 1 ms still fit 64 bits of ps
     pipeline: Literal["none", "layer", "end_to_end"] = "end_to_end"
     micro_batches_in_flight: Positive = 2
     potentials: Literal["store", "recompute"] = "store"
