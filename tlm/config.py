@@ -109,7 +109,7 @@ class BuffersConfig(FrozenTable):
     gradients_bytes: Positive = 5 * 2**20
     partial_sums_bytes: Positive = 3 * 2**20
     output_bytes: Positive = 768 * 2**10
-    backward_sums_bytes: Positive = 256 * 2**10
+    backward_sums_bytes: Positive = 576 * 2**10
 
 
 class PortConfig(FrozenTable):

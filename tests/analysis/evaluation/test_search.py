@@ -34,6 +34,7 @@ GRID = (
     "forward_engine.arrays=1,2",
     "weight_update_engine.arrays=2",
     "backward_engine.units=1,3",
+    "backward_engine.items_in_flight=4",
     "buffers=1",
     "dram.channels=2",
 )
@@ -165,10 +166,13 @@ def test_what_a_machine_needs_around_it_grows_with_it() -> None:
     (large,) = machines(config, {"forward_engine.arrays": (6,), "backward_engine.units": (384,), "buffers": (0.5,)})
     found = large.config
     assert found.buffers.output_bytes == 6 * 64 * 1024 * 4
+    assert found.buffers.backward_sums_bytes == 3 * 384 * 4 * 64 * 4
     assert found.buffers.weights_bytes == config.buffers.weights_bytes // 2
     assert found.buffer_ports.weights.banks == 2 * config.buffer_ports.weights.banks
     assert found.buffer_ports.backward_sums.banks == 2 * config.buffer_ports.backward_sums.banks
     assert found.buffer_ports.partial_sums == config.buffer_ports.partial_sums
+    (own,) = machines(config, {"backward_engine.units": (384,), "buffers.backward_sums_bytes": (2**16,)})
+    assert own.config.buffers.backward_sums_bytes == 2**16
     (small,) = machines(config, {"backward_engine.units": (96,)})
     assert small.config.buffer_ports == config.buffer_ports
     (same,) = machines(config, {})
@@ -201,7 +205,7 @@ def test_the_grid_can_be_changed() -> None:
         ("lut.k=2,3", "--vary: changes bits, so it is the trace's own, got 'lut.k', allowed: keys that change no bit"),
         (
             f"host.round_trip_ps={','.join(map(str, range(99)))}",
-            "--vary: the grid has too many machines, got 247500, allowed: at most 100000",
+            "--vary: the grid has too many machines, got 495000, allowed: at most 100000",
         ),
     ],
 )

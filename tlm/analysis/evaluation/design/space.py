@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -21,12 +21,14 @@ BUFFERS = "buffers"
 
 Where a factor leaves too little room to stage a network, each buffer keeps at least what its staging asks for.
 """
+GROUPS_OF_A_UNIT = 3
 ROOMY_BYTES = 2**40
 ROUNDED_BYTES = 2**16
 DEFAULT_SPACE: Mapping[str, tuple[Any, ...]] = {
     "forward_engine.arrays": (1, 2, 3, 4, 5),
     "weight_update_engine.arrays": (1, 2, 3, 4, 5),
     "backward_engine.units": (96, 128, 192, 256, 320, 384, 448, 512, 640, 768),
+    "backward_engine.items_in_flight": (2, 4),
     BUFFERS: (0.25, 0.375, 0.5, 0.75, 1.0),
     "dram.channels": (8, 16),
 }
@@ -120,12 +122,12 @@ def _settings(config: Config, plain: Mapping[str, Any], choice: Choice) -> dict[
                 settings["buffers"][f"{name}_bytes"] = int(plain["buffers"][f"{name}_bytes"] * value)
             continue
         set_key(settings, key, value, "--vary")
-    _follow(config, plain, settings)
+    _follow(config, plain, settings, {key for key, _ in choice})
     return settings
 
 
-def _follow(config: Config, plain: Mapping[str, Any], settings: dict[str, Any]) -> None:
-    """Grow what engines need around them: room for a job of every array, and ports in proportion to who asks."""
+def _follow(config: Config, plain: Mapping[str, Any], settings: dict[str, Any], chosen: Set[str]) -> None:
+    """Grow what engines need around them: room for the sums under way, and ports in proportion to who asks."""
 
     def grown(buffer: str, factor: float) -> None:
         ports = settings["buffer_ports"][buffer]
@@ -144,7 +146,19 @@ def _follow(config: Config, plain: Mapping[str, Any], settings: dict[str, Any]) 
     grown("backward_sums", lanes)
     grown("output", rows["forward_engine"])
     grown("partial_sums", rows["weight_update_engine"])
-    forward = now["forward_engine"]
-    job_bytes = forward["rows"] * forward["accumulator_depth"] * config.contract.sum.width_bytes
-    room = forward["arrays"] * job_bytes
-    settings["buffers"]["output_bytes"] = max(before["buffers"]["output_bytes"], room)
+    for buffer, room in (("output", _jobs_bytes(config, now)), ("backward_sums", _groups_bytes(config, now))):
+        if f"buffers.{buffer}_bytes" not in chosen:
+            settings["buffers"][f"{buffer}_bytes"] = max(before["buffers"][f"{buffer}_bytes"], room)
+
+
+def _jobs_bytes(config: Config, settings: Mapping[str, Any]) -> int:
+    """Sums of a job of every forward array."""
+    engine = settings["forward_engine"]
+    return int(engine["arrays"] * engine["rows"] * engine["accumulator_depth"] * config.contract.sum.width_bytes)
+
+
+def _groups_bytes(config: Config, settings: Mapping[str, Any]) -> int:
+    """Sums of every group that a backward unit works on at once: one compacted, one computed, one sent."""
+    engine = settings["backward_engine"]
+    items = GROUPS_OF_A_UNIT * engine["units"] * engine["items_in_flight"]
+    return int(items * engine["channel_tile"] * config.contract.sum.width_bytes)
