@@ -56,9 +56,9 @@ def test_what_is_written_reads_back_equal(tmp_path_factory: pytest.TempPathFacto
     assert load_config(write(tmp_path_factory.mktemp("config"), dump_config(config))) == config
 
 
-def test_the_preset_is_the_default_and_provisional() -> None:
+def test_the_preset_is_the_default() -> None:
     assert load_config() == Config()
-    assert Config().provisional
+    assert not Config().provisional
 
 
 def test_the_preset_states_every_key() -> None:

@@ -71,9 +71,9 @@ class LutEngineConfig(FrozenTable):
 class BackwardEngineConfig(FrozenTable):
     """The sparse backward engine: `units` with `lanes` multiply-accumulate lanes and `items_in_flight` work items."""
 
-    units: Positive = 192
+    units: Positive = 352
     lanes: Positive = 16
-    items_in_flight: Annotated[int, Field(ge=1, le=64)] = 4
+    items_in_flight: Annotated[int, Field(ge=1, le=64)] = 2
     channel_tile: Annotated[int, Field(ge=1, le=1024)] = 64
     adder_latency_cycles: Latency = 4
     skip_zero_gradients: bool = True
@@ -103,11 +103,11 @@ class TranspositionUnitConfig(VectorUnitConfig):
 class BuffersConfig(FrozenTable):
     """Capacities of the on-chip buffers; a tensor that does not fit goes to DRAM."""
 
-    spikes_bytes: Positive = 2 * 2**20
-    weights_bytes: Positive = 6 * 2**20
-    potentials_bytes: Positive = 4 * 2**20
-    gradients_bytes: Positive = 5 * 2**20
-    partial_sums_bytes: Positive = 3 * 2**20
+    spikes_bytes: Positive = 1664 * 2**10
+    weights_bytes: Positive = 3328 * 2**10
+    potentials_bytes: Positive = 2816 * 2**10
+    gradients_bytes: Positive = 4864 * 2**10
+    partial_sums_bytes: Positive = 1792 * 2**10
     output_bytes: Positive = 768 * 2**10
     backward_sums_bytes: Positive = 576 * 2**10
 
@@ -129,12 +129,12 @@ class BufferPortsConfig(FrozenTable):
     """Ports of every on-chip buffer; docs/configuration.md derives what the engines ask of each."""
 
     spikes: PortConfig = PortConfig(banks=32, bank_width_bytes=32)
-    weights: PortConfig = PortConfig(banks=128, bank_width_bytes=128)
-    potentials: PortConfig = PortConfig(banks=32, bank_width_bytes=64)
-    gradients: PortConfig = PortConfig(banks=64, bank_width_bytes=64)
+    weights: PortConfig = PortConfig(banks=235, bank_width_bytes=128)
+    potentials: PortConfig = PortConfig(banks=59, bank_width_bytes=64)
+    gradients: PortConfig = PortConfig(banks=118, bank_width_bytes=64)
     partial_sums: PortConfig = PortConfig(banks=64, bank_width_bytes=64)
     output: PortConfig = PortConfig(banks=32, bank_width_bytes=64)
-    backward_sums: PortConfig = PortConfig(banks=192, bank_width_bytes=64)
+    backward_sums: PortConfig = PortConfig(banks=352, bank_width_bytes=64)
 
 
 class DramConfig(FrozenTable):
@@ -146,7 +146,7 @@ class DramConfig(FrozenTable):
     model: Literal["banked", "flat"] = "banked"
     standard: str = "HBM2"
     controller: str = "mop4clxor"
-    channels: Positive = 8
+    channels: Positive = 16
     interleave_bytes: Positive = 256
     channel_bytes_per_us: Positive = 32_000
     latency_ps: NotNegative = 30_000
@@ -172,10 +172,10 @@ class HostConfig(FrozenTable):
 
 
 class Config(FrozenTable):
-    """A whole accelerator. Defaults are those of the provisional preset `h2learn`."""
+    """A whole accelerator. Defaults are those of the preset `h2learn`."""
 
     name: str = "h2learn"
-    provisional: bool = True
+    provisional: bool = False
     clock_period_ps: Annotated[int, Field(ge=1, le=10**9)] = 1000  # 2^33 cycles of 1 ms still fit 64 bits of ps
     pipeline: Literal["none", "layer", "end_to_end"] = "end_to_end"
     micro_batches_in_flight: Positive = 2

@@ -23,7 +23,7 @@ def write_search(folder: Path, content: dict[str, Any]) -> list[str]:
     """Write everything and return the files' names."""
     with replacing(folder / PLOT) as temporary:
         search_figure(content).savefig(temporary, format="png", dpi=140)
-    best = check_config(content["best"]["config"] | {"name": "best", "provisional": True}, "search")
+    best = check_config(content["best"]["config"] | {"name": "best"}, "search")
     with replacing(folder / BEST) as temporary:
         temporary.write_text(dump_config(best), encoding="utf-8")
     write_json(content, folder / JSON)
