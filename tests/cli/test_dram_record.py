@@ -54,7 +54,7 @@ def test_a_table(trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     [
         (["none.h5", "--out", "a"], "none.h5"),
         (["TRACE", "--out", "no/folder/a"], "the output folder does not exist"),
-        (["TRACE", "--out", "a", "--channel", "8"], "--channel: no such channel, got 8, allowed: 0 to 7"),
+        (["TRACE", "--out", "a", "--channel", "16"], "--channel: no such channel, got 16, allowed: 0 to 15"),
         (["TRACE", "--out", "a", "--set", "dram.standard=DDR9"], "unknown DRAM standard, got 'DDR9'"),
         (["TRACE", "--out", "a", "--format", "csv"], "'csv' is not one of"),
         (["TRACE", "--out", "a.gz", "--format", "ramulator"], "a.gz: Ramulator reads no trace compressed"),

@@ -11,7 +11,13 @@ from tests.end_to_end.steps import TINY, make_record
 from tlm.cli.main import main
 from workloads.trace_file import write_trace
 
-GRID = ["forward_engine.arrays=1,2", "weight_update_engine.arrays=2", "backward_engine.units=1,3", "buffers=1"]
+GRID = [
+    "forward_engine.arrays=1,2",
+    "weight_update_engine.arrays=2",
+    "backward_engine.units=1,3",
+    "backward_engine.items_in_flight=4",
+    "buffers=1",
+]
 
 
 @pytest.fixture

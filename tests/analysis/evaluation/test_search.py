@@ -163,15 +163,15 @@ def test_the_front() -> None:
 
 def test_what_a_machine_needs_around_it_grows_with_it() -> None:
     config = Config()
-    (large,) = machines(config, {"forward_engine.arrays": (6,), "backward_engine.units": (384,), "buffers": (0.5,)})
+    (large,) = machines(config, {"forward_engine.arrays": (6,), "backward_engine.units": (704,), "buffers": (0.5,)})
     found = large.config
     assert found.buffers.output_bytes == 6 * 64 * 1024 * 4
-    assert found.buffers.backward_sums_bytes == 3 * 384 * 4 * 64 * 4
+    assert found.buffers.backward_sums_bytes == 3 * 704 * 2 * 64 * 4
     assert found.buffers.weights_bytes == config.buffers.weights_bytes // 2
     assert found.buffer_ports.weights.banks == 2 * config.buffer_ports.weights.banks
     assert found.buffer_ports.backward_sums.banks == 2 * config.buffer_ports.backward_sums.banks
     assert found.buffer_ports.partial_sums == config.buffer_ports.partial_sums
-    (own,) = machines(config, {"backward_engine.units": (384,), "buffers.backward_sums_bytes": (2**16,)})
+    (own,) = machines(config, {"backward_engine.units": (704,), "buffers.backward_sums_bytes": (2**16,)})
     assert own.config.buffers.backward_sums_bytes == 2**16
     (small,) = machines(config, {"backward_engine.units": (96,)})
     assert small.config.buffer_ports == config.buffer_ports
