@@ -37,6 +37,7 @@ from tlm.memory.bank_rules import (
 from tlm.memory.bank_schedule import (
     NONE,
     REQUEST_BITS,
+    REQUESTS,
     set_write_mode,
     weigh,
 )
@@ -113,7 +114,8 @@ def _first_hit(s: Ints, c: Ints, side: int, tick: int) -> tuple[int, int]:
     floors = c[UNIT_FLOORS] + side * c[UNITS]
     for j in range(first, first + s[LEADERS + 2 * side + HITS]):
         floor = s[floors + (s[j + 3 * step] >> c[UNIT_BITS])]
-        weight = weigh(max(s[s[j]], floor, tick) - tick, s[j + 2 * step])
+        wait = max(s[s[j]], floor, tick) - tick  # of an open row, so never far
+        weight = (wait << REQUEST_BITS) | (s[j + 2 * step] & REQUESTS)
         place = j if weight < best else place
         best = min(best, weight)
     return (tick + (best >> REQUEST_BITS), s[place + step]) if best < NEVER else (NEVER, 0)

@@ -80,13 +80,13 @@ def _first_active(s: Ints, c: Ints, tick: int) -> tuple[int, int]:
 REQUEST_BITS = 33
 _NEAR = 1 << 29  # more ticks than any timing has
 NONE = _NEAR << REQUEST_BITS
-_REQUESTS = (1 << REQUEST_BITS) - 1
+REQUESTS = (1 << REQUEST_BITS) - 1
 
 
 @helper
 def weigh(wait: int, request: int) -> int:
     """Return one number that orders commands by their wait in ticks, then by age."""
-    return (min(wait, _NEAR) << REQUEST_BITS) | (request & _REQUESTS)
+    return (min(wait, _NEAR) << REQUEST_BITS) | (request & REQUESTS)
 
 
 @helper
@@ -109,7 +109,7 @@ def _lightest(s: Ints, c: Ints, group: int, tick: int, rising_below: int, least_
 def _slot_of(s: Ints, c: Ints, group: int, weight: int) -> int:
     """Return the leader's slot that a weight belongs to."""
     j = c[LEADER_KEYS] + group * c[BANKS] + 2 * c[LEADER_STEP]
-    while s[j] & _REQUESTS != weight & _REQUESTS:
+    while s[j] & REQUESTS != weight & REQUESTS:
         j += 1
     return s[j - c[LEADER_STEP]]
 

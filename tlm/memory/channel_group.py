@@ -142,14 +142,14 @@ class ChannelGroup:
         if not self.under_way:
             return None
         self._ahead = self._states
-        finish, unknown = _next_finish(self._states, self._constants)
+        finish, unknown, waiting = _next_finish(self._states, self._constants)
         if finish >= unknown:
-            self._run(self._states, _FOREVER, RUN_WHILE_WAITING)
-            finish, unknown = _next_finish(self._states, self._constants)
+            self._run(self._states, _FOREVER, RUN_WHILE_WAITING, waiting)
+            finish, unknown, _ = _next_finish(self._states, self._constants)
         if finish >= unknown:
             self._ahead = self._states.copy()
             self._run(self._ahead, _FOREVER, RUN_TO_SERVED)
-            finish, _ = _next_finish(self._ahead, self._constants)
+            finish, _, _ = _next_finish(self._ahead, self._constants)
         return int(finish)
 
     def take_finished(self, tick: int) -> list[int]:
@@ -179,10 +179,9 @@ class ChannelGroup:
         """The channels' states, as far as each has run ahead; not to be changed."""
         return self._states
 
-    def _run(self, states: Ints, until_tick: int, mode: int) -> None:
-        """Advance all channels; on threads, each with a part of them, where they have many bursts to take in."""
-        many = int((states[:, WAITING_TAIL] - states[:, WAITING_HEAD]).sum()) >= _LEAST_BURSTS
-        parts = split(len(states)) if many else [(0, len(states))]
+    def _run(self, states: Ints, until_tick: int, mode: int, waiting: int = 0) -> None:
+        """Advance all channels; on threads, each with a part of them, where many bursts are `waiting` to enter."""
+        parts = split(len(states)) if waiting >= _LEAST_BURSTS else [(0, len(states))]
         for status in run_parts(_advance_part, parts, states, self._constants, self._waiting, until_tick, mode):
             check_refreshes(status, self._standard)
 
@@ -279,13 +278,16 @@ _take_in = _compiled(source_digest("bank_state", "mapping"))
 
 
 @njit(nogil=True, cache=True)
-def _next_finish(states: Ints, constants: Ints) -> tuple[int, int]:
-    """Return (tick, unknown): when the first transaction known is over, and from when on others may be.
+def _next_finish(states: Ints, constants: Ints) -> tuple[int, int, int]:
+    """Return (tick, unknown, waiting): when the first transaction known is over, from when on others may be, and how
+    many bursts wait to enter a queue.
 
     A transaction is over when its last channel is. A channel that has bursts of it left is not before its next read,
     or, if some wait outside its queues, before the next one enters: that is enough for a write.
     """
-    known, unknown = NEVER, NEVER
+    known, unknown, waiting = NEVER, NEVER, 0
+    for channel in range(len(states)):
+        waiting += states[channel, WAITING_TAIL] - states[channel, WAITING_HEAD]
     for t in range(constants[TRANSACTIONS], states.shape[1], TRANSACTION_FIELDS):
         over, complete, found = 0, True, False
         for channel in range(len(states)):
@@ -302,7 +304,7 @@ def _next_finish(states: Ints, constants: Ints) -> tuple[int, int]:
             known = min(known, over)
         elif found:
             unknown = min(unknown, over)
-    return known, unknown
+    return known, unknown, waiting
 
 
 @njit(nogil=True, cache=True)
