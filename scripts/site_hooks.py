@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-_CODE = re.compile(r"(^```.*?^```$|`[^`\n]*`|\]\([^)]*\))", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"(^```.*?^```$|`[^`\n]*`|\[[^\]\n]*\]\([^)]*\))", re.MULTILINE | re.DOTALL)
 _MENTION = re.compile(r"\bdocs/([\w/]+)\.md\b")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,6 +55,21 @@ def test_drawings_are_those_of_the_script(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         path.name: path.read_text() for path in committed.iterdir()
     }
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "made"),
+    [
+        ("a.md", "see docs/b.md and docs/c/d.md.", "see [b](b.md) and [c/d](c/d.md)."),
+        ("c/a.md", "(docs/b.md)", "([b](../b.md))"),
+        ("a.md", "`docs/b.md` [docs/b.md](b.md) [x](docs/b.md)", "`docs/b.md` [docs/b.md](b.md) [x](docs/b.md)"),
+        ("a.md", "```\ndocs/b.md\n```\n", "```\ndocs/b.md\n```\n"),
+    ],
+)
+def test_mentions_become_links(page: str, text: str, made: str) -> None:
+    hooks = runpy.run_path(str(ROOT / "scripts" / "site_hooks.py"))
+    found = hooks["on_page_markdown"](text, page=SimpleNamespace(file=SimpleNamespace(src_uri=page)))
+    assert found == made
 
 
 @pytest.mark.parametrize(
