@@ -30,7 +30,7 @@ def test_tables_files_and_what_was_simulated_in_full(
         "weak scaling, batch 1 a chip",
         "ring us",
         "tree us",
-        "simulated in full: weak, ring, 4 chips: ",
+        "simulated in full (weak, ring, chips: 4): ",
         "strong scaling: 1 of 2 numbers of chips are left out",
         f"results: {out}/scaling.json, scaling.png",
     ):

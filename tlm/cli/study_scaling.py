@@ -97,9 +97,9 @@ def _print(content: dict[str, Any], console: Console) -> None:
         console.print(_table([row for row in rows if row["scaling"] == kind], kind))
     for row in rows:
         if row["full_ps"] is not None:
-            where = f"{row['scaling']}, {row['topology']}, {row['chips']} chips"
+            where = f"{row['scaling']}, {row['topology']}, chips: {row['chips']}"
             told, full = row["step_ps"] / 1e6, row["full_ps"] / 1e6
-            console.print(f"simulated in full: {where}: {full:,.2f} us (told: {told:,.2f}, {told / full - 1:+.1%})")
+            console.print(f"simulated in full ({where}): {full:,.2f} us (told: {told:,.2f}, {told / full - 1:+.1%})")
     for note in content["notes"]:
         console.print(note)
 
