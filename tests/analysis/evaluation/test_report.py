@@ -14,7 +14,8 @@ from tlm.analysis.evaluation.markdown import markdown
 from tlm.analysis.evaluation.page import page
 from tlm.analysis.evaluation.plots import ablations_figure, ratios_figure, stages_figure
 from tlm.analysis.evaluation.report import write_report
-from tlm.analysis.evaluation.tables import all_tables, band, short, spread
+from tlm.analysis.evaluation.tables import all_tables, band, spread
+from tlm.report.page.numbers import short
 
 STRANGE = 'a|b<script>alert("x")</script>&'
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tlm.report.page.numbers import short
+
 Content = dict[str, Any]
 Row = tuple[str, ...]
 STALLED_GRADIENTS = 0.01
@@ -213,8 +215,3 @@ def band(published: Content) -> str:
     if published["low"] == published["high"]:
         return f"{published['low']:g}"
     return f"{published['low']:.2f}-{published['high']:.2f}"
-
-
-def short(value: float) -> str:
-    """Three digits, or all those before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
