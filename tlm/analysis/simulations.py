@@ -11,7 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -177,7 +177,7 @@ def simulate_all(
 
 def open_journal(path: Path, what: str) -> Journal[str, Done]:
     """Open the journal at `path`; raises InputError where another process writes it, or it cannot be written."""
-    journal: Journal[str, Done] = Journal(path, what, asdict, lambda entry: Done(**entry))
+    journal: Journal[str, Done] = Journal(path, what, vars, lambda entry: Done(**entry))
     if not journal.recording:
         journal.__exit__(None, None, None)
         raise InputError(f"{what} is being written into this folder by another process", "--out", str(path.parent))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -92,7 +93,7 @@ class SweepSpec(FrozenTable):
     points: Annotated[tuple[dict[str, Entry], ...], Field(min_length=1)] | None = Field(default=None, alias="list")
     search: SearchSpec | None = None
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """All keys that are varied, in the order of the file."""
         if self.points is not None:
