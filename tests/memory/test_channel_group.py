@@ -98,6 +98,21 @@ def test_more_transactions_and_bursts_than_there_was_room_for() -> None:
     assert as_they_come(arrivals, model, "mop4clxor", 2) == told_in_advance(arrivals, model, "mop4clxor", 2)
 
 
+def test_channels_that_lack_room_for_different_numbers_of_bursts() -> None:
+    """The second channel holds two more than the first when 128 bursts come to each: what the first lacks is too few."""
+    standard = STANDARDS["HBM2"]
+    block = 2 * standard.burst_bytes
+    group = ChannelGroup(standard, POLICIES["base"], interleaving(standard, 4))
+    spans = [(block, block), (0, 64 * 4 * block)]
+    for address, length in spans:
+        group.add(address, length, False, 0)
+    ends = {}
+    while (finish := group.next_finish()) is not None:
+        ends |= dict.fromkeys(group.take_finished(finish), finish)
+    told, _ = told_in_advance([(0, False, *span) for span in spans], standard, "base", 4)
+    assert [ends[number] for number in range(2)] == told
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = STANDARDS["HBM2"]

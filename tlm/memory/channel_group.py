@@ -129,12 +129,11 @@ class ChannelGroup:
         burst_bytes = self._blocks[1]
         span = (address // burst_bytes, (address + length - 1) // burst_bytes)
         place = (int(self._constants[TRANSACTIONS]) + slot * TRANSACTION_FIELDS, number)
-        need = _take_in(self._states, self._waiting, span, self._blocks[0], self._mapping, place, is_write, tick)
-        if need:
-            self._waiting = np.concatenate(
-                [self._waiting, np.zeros((len(self._waiting), need, BURST_FIELDS), np.int64)], axis=1
-            )
-            _take_in(self._states, self._waiting, span, self._blocks[0], self._mapping, place, is_write, tick)
+        while need := _take_in(
+            self._states, self._waiting, span, self._blocks[0], self._mapping, place, is_write, tick
+        ):  # one channel lacks `need` rows, another may lack more
+            more = np.zeros((len(self._waiting), need, BURST_FIELDS), np.int64)
+            self._waiting = np.concatenate([self._waiting, more], axis=1)
         return number
 
     def next_finish(self) -> int | None:
@@ -234,7 +233,7 @@ def _compiled(sources: int) -> Any:
         is_write: bool,
         tick: int,
     ) -> int:
-        """Append the bursts `span` (first, last) to each channel's; return how many rows lack, 0 where it is done."""
+        """Append the bursts `span` (first, last) to each channel's; return how many rows a channel lacks, 0 if done."""
         first, last = span
         transaction, number = place
         plan, bits, xor, offsets = mapping
