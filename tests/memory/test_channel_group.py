@@ -99,7 +99,7 @@ def test_more_transactions_and_bursts_than_there_was_room_for() -> None:
 
 
 def test_channels_that_lack_room_for_different_numbers_of_bursts() -> None:
-    """The second channel holds two more than the first when 128 bursts come to each: what the first lacks is too few."""
+    """Of 128 bursts each, the second channel lacks two more: room for what the first lacks is too little."""
     standard = STANDARDS["HBM2"]
     block = 2 * standard.burst_bytes
     group = ChannelGroup(standard, POLICIES["base"], interleaving(standard, 4))
