@@ -15,11 +15,11 @@ from tlm.memory.controller import CONTROLLERS
 from tlm.memory.flat_dram import FlatDram
 
 
-def test_the_preset_is_one_stack_of_banked_hbm2(simulation: Simulation) -> None:
+def test_the_preset_is_two_stacks_of_banked_hbm2(simulation: Simulation) -> None:
     dram = build_dram("dram", simulation, load_config().dram, 1000)
     assert isinstance(dram, BankedDram)
-    assert dram.peak_bytes_per_us == 256_000
-    assert (dram.standard.family, dram.interleaving.channels) == ("HBM2", 8)
+    assert dram.peak_bytes_per_us == 512_000
+    assert (dram.standard.family, dram.interleaving.channels) == ("HBM2", 16)
 
 
 def test_a_flat_dram_has_the_bandwidth_it_is_given(simulation: Simulation) -> None:
