@@ -30,6 +30,7 @@ def functions(script: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(script))
 
 
+@pytest.mark.slow
 def test_measures_a_stored_step(tmp_path: Path) -> None:
     trace, out = tmp_path / "step.h5", tmp_path / "figures.json"
     write_trace(random_record(load_network("digits-mlp"), batch=2), trace)
