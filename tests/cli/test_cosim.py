@@ -46,6 +46,7 @@ def test_a_table_a_file_and_exit_code_0(trace: str, tmp_path: Path, capsys: pyte
     assert [path.name for path in out.iterdir()] == ["cosim.json"]
 
 
+@pytest.mark.slow
 def test_a_mismatch_is_exit_code_1_and_is_replayed(
     trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_table_knee_failures_and_files(tmp_path: Path, trace: str, capsys: pytes
     assert "8 of 8 points are taken over from an earlier study" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_potentials_stored_and_recomputed(tmp_path: Path, trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     options = [*OPTIONS, "--potentials", "store,recompute", "--buffers", "8", "--dram", "1GB/s,16GB/s"]

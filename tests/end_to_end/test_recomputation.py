@@ -56,7 +56,11 @@ def hidden(step: tuple[str, str, int]) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-@pytest.mark.parametrize("extra", [(), BANKED, ("lut.skip_zero_tiles=true",)], ids=["flat", "banked", "skipping"])
+@pytest.mark.parametrize(
+    "extra",
+    [(), pytest.param(BANKED, marks=pytest.mark.slow), ("lut.skip_zero_tiles=true",)],
+    ids=["flat", "banked", "skipping"],
+)
 def test_nothing_else_fits(pipeline: str, extra: tuple[str, ...]) -> None:
     """Weights, spikes and inputs are read again for the second look-ups."""
     step = ("spikes", "conv", 9)

@@ -97,6 +97,7 @@ def test_scale_sim_s_list_of_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[10] == "fc10, 4, 4, 4, 4, 512, 1024, 1,"
 
 
+@pytest.mark.slow
 def test_without_scale_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("H2LEARN_CACHE", str(tmp_path))
     result = run(SCALESIM)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_step.py"
 
 
@@ -15,6 +17,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_measures_any_network(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     result = run("--network", "digits-mlp", "--batch", "4", "--repeats", "2", "--threads", "1", "--json", str(out))

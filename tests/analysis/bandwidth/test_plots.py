@@ -53,6 +53,7 @@ def test_pictures_show_what_they_are_of(result: StudyResult) -> None:
     assert {"DRAM channel 0", "weight update", "host"} <= texts(occupancy_figure(row))
 
 
+@pytest.mark.slow
 def test_storing_and_recomputing_have_a_picture_where_both_were_simulated(trace_path: Path, tmp_path: Path) -> None:
     """By default both are simulated with the buffers nearest to x1."""
     asked = BandwidthStudy(str(trace_path), dram="1GB/s,64GB/s", buffers="8,16", overrides=SHORT_OF_ROOM, workers=1)

@@ -69,6 +69,7 @@ def test_rows_are_those_of_the_file_and_of_the_grid(study: BandwidthStudy, tmp_p
     assert less["buffers"][0]["capacity_bytes"] * 4 == more["buffers"][0]["capacity_bytes"]
 
 
+@pytest.mark.slow
 def test_the_file_has_the_same_bytes_whatever_the_number_of_processes(study: BandwidthStudy, tmp_path: Path) -> None:
     for workers in (1, 2):
         run_study(replace(study, workers=workers), tmp_path / str(workers))
@@ -159,7 +160,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_study_goes_on_where_it_was(
     study: BandwidthStudy, trace_path: Path, tmp_path: Path, simulated: list[str], workers: int
 ) -> None:
