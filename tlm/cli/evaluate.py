@@ -16,6 +16,7 @@ from tlm.cli.completion import complete_devices
 from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
 from tlm.cli.examples import examples
+from tlm.cli.job_options import out_option, workers_option
 
 
 @click.command(
@@ -57,18 +58,11 @@ from tlm.cli.examples import examples
 @click.option("--ablation-stage", type=int, metavar="PERCENT", help="[default: the stage nearest to 50]")
 @config_option(default="h2learn")
 @set_option
-@click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
+@workers_option
 @click.option(
     "--traces", type=click.Path(path_type=Path), metavar="DIR", help="Folder of captured stages.  [default: a cache]"
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("h2learn-evaluation"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for evaluate.json, .md, .html, the plots and the journal.",
-)
+@out_option("h2learn-evaluation", "evaluate.json, .md, .html, the plots")
 @click.option("--json", "as_json", is_flag=True, help="Print evaluate.json instead of the tables.")
 def evaluate(out: Path, as_json: bool, **options: Any) -> None:
     """Compare training steps of whole networks on this machine with a GPU: time, energy and area, as the paper does.

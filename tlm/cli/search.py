@@ -13,6 +13,7 @@ from rich.table import Table
 from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
 from tlm.cli.examples import examples
+from tlm.cli.job_options import out_option, workers_option
 
 SHOWN_POINTS = 8
 
@@ -47,15 +48,8 @@ SHOWN_POINTS = 8
 @click.option("--simulations", type=int, default=40, show_default=True, help="Machines to simulate at most.")
 @config_option()
 @set_option
-@click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("h2learn-search"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for search.json, best.yaml, the plot and the journal.",
-)
+@workers_option
+@out_option("h2learn-search", "search.json, best.yaml, the plot")
 @click.option("--json", "as_json", is_flag=True, help="Print search.json instead of the tables.")
 def search(out: Path, as_json: bool, **options: Any) -> None:
     """Search rows, arrays, backward units, buffers and DRAM channels for the fastest machine within an area.

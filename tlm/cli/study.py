@@ -13,6 +13,7 @@ from tlm.cli.completion import complete_networks
 from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
 from tlm.cli.examples import examples
+from tlm.cli.job_options import out_option, workers_option
 from tlm.cli.study_scaling import scaling
 
 if TYPE_CHECKING:
@@ -52,15 +53,8 @@ study.add_command(scaling)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")
 @config_option()
 @set_option
-@click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("h2learn-study"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for study.parquet, the plots and the journal.",
-)
+@workers_option
+@out_option("h2learn-study", "study.parquet, the plots")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def bandwidth(target: str, out: Path, as_json: bool, **options: Any) -> None:
     """Find how much DRAM bandwidth and how much buffer the training of NETWORK needs, and which stream eats it.

@@ -13,6 +13,7 @@ from tlm.cli.completion import complete_networks
 from tlm.cli.config import config_option, set_option
 from tlm.cli.console import output_console
 from tlm.cli.examples import examples
+from tlm.cli.job_options import out_option, workers_option
 
 _TITLES = {
     "strong": "strong scaling, batch {batch_images:,} in all",
@@ -56,15 +57,8 @@ _TITLES = {
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")
 @config_option()
 @set_option
-@click.option("--workers", type=int, metavar="N", help="Processes.  [default: one a processor]")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("h2learn-scaling"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for scaling.json, scaling.png and the journal.",
-)
+@workers_option
+@out_option("h2learn-scaling", "scaling.json, scaling.png")
 @click.option("--json", "as_json", is_flag=True, help="Print scaling.json instead of the tables.")
 def scaling(target: str, out: Path, as_json: bool, **options: Any) -> None:
     """Find how far data-parallel training of NETWORK scales over clusters of chips.

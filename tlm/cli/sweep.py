@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tlm.cli.console import output_console
 from tlm.cli.examples import examples
+from tlm.cli.job_options import out_option
 
 if TYPE_CHECKING:
     from tlm.analysis.simulations import Runner
@@ -38,14 +39,7 @@ SHOWN_POINTS = 20
     show_default=True,
     help="When the cluster goes away: wait for it, or go on in processes of this machine.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("h2learn-sweep"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for sweep.parquet, sweep.json and the journal.",
-)
+@out_option("h2learn-sweep", "sweep.parquet, sweep.json")
 @click.option("--json", "as_json", is_flag=True, help="Print sweep.json instead of the table.")
 def sweep(spec: Path, workers: int | None, scheduler: str | None, on_lost: str, out: Path, as_json: bool) -> None:
     """Simulate every point of the grid, list or search in SPEC.yaml, over any key of a configuration and any workload.
