@@ -11,6 +11,7 @@ readonly venv="$root/.venv"
 readonly own_mark="$venv/.h2learn-own"
 readonly unfinished_mark="$venv/.h2learn-unfinished"
 readonly no_tools_mark="$venv/.h2learn-no-tools" # its text is the reason
+readonly frameworks="$root/requirements-frameworks.txt"
 readonly exit_set_up_failed=69                   # EX_UNAVAILABLE of sysexits.h; `h2learn run` itself never gives it
 readonly model_tools="verilator g++ make" # for Verilated models
 readonly check_tools="iverilog yosys chromium chromium-driver" # for the tests besides
@@ -48,6 +49,7 @@ fingerprint() {
     {
         echo "$kind $root"
         cat "$(requirements_file "$kind")" "$root/pyproject.toml" "$venv/pyvenv.cfg"
+        [[ "$kind" == run ]] || cat "$frameworks"
     } | sha256sum
 }
 
@@ -82,11 +84,21 @@ install_packages() {
     fi
     rm -f "$venv"/.h2learn-ready-*
     pip_install --requirement "$(requirements_file "$kind")"
+    [[ "$kind" == run ]] || install_frameworks
     pip_install --no-deps --no-build-isolation --editable "$root"
     rm -f "$unfinished_mark"
     fingerprint "$kind" >"$venv/.h2learn-part"
     mv "$venv/.h2learn-part" "$venv/.h2learn-ready-$kind"
     say "packages ready after $((SECONDS - started_s)) s"
+}
+
+# PyTorch with what its build needs, then everything else on that list without dependencies.
+install_frameworks() {
+    local line
+    while read -r line; do
+        [[ "$line" != torch==* ]] || pip_install "$line"
+    done <"$frameworks"
+    pip_install --no-deps --requirement "$frameworks"
 }
 
 make_venv() {

@@ -74,6 +74,7 @@ class Machine:
             shutil.copy(script, self.root / "scripts")
         for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
             (self.root / name).write_text(f"{name}\n")
+        (self.root / "requirements-frameworks.txt").write_text("# comment\nsnntorch==1.0\ntorch==2.0\n")
         for tool in COREUTILS.split():
             (self.bin / tool).symlink_to(shutil.which(tool) or tool)
         self.command("python3.11", PYTHON)
@@ -370,7 +371,9 @@ class TestTests:
             "mypy --no-error-summary",
             "-m pytest -n 2 tests/cli -k a b",
         ]
-        assert machine.logged()[0] == f"pip {machine.root}/requirements-dev.txt"
+        frameworks = f"pip {machine.root}/requirements-frameworks.txt"
+        packages = [f"pip {machine.root}/requirements-dev.txt", "pip torch==2.0", frameworks, f"pip {machine.root}"]
+        assert machine.logged()[:4] == packages
         assert err[-4:] == ["h2learn: ruff check", "h2learn: ruff format --check", "h2learn: mypy", "h2learn: pytest"]
 
     @pytest.mark.parametrize("tool", ["ruff", "mypy"])

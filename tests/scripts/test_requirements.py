@@ -35,5 +35,12 @@ def test_pins_fit_the_project(name: str, wanted: list[str]) -> None:
         assert requirement.specifier.contains(version), requirement
 
 
+def test_what_users_may_add_is_pinned_for_the_tests() -> None:
+    pinned = pins("requirements-frameworks.txt")
+    for extra in ("torch", "tonic"):
+        for requirement in map(Requirement, PROJECT["project"]["optional-dependencies"][extra]):
+            assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+
+
 def test_the_tests_run_with_the_programs_pins() -> None:
     assert pins("requirements.txt").items() <= pins("requirements-dev.txt").items()
