@@ -32,7 +32,7 @@ FILES = "data_batch_1.bin .. data_batch_5.bin and test_batch.bin"
 def fits(network: Network) -> bool:
     """Whether the images can be fed to the network's input."""
     source = network.input
-    shape = (source.height, source.width, source.channels)
+    shape = (source.height, source.width, source.data_channels)
     return source.coding == DIRECT and not source.signed and shape == (SIDE, SIDE, CHANNELS)
 
 

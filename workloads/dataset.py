@@ -106,7 +106,7 @@ class Dataset:
     def fits(self, network: Network) -> bool:
         """Whether the images can be fed to the network's input."""
         source = network.input
-        shape = (source.height, source.width, source.channels)
+        shape = (source.height, source.width, source.data_channels)
         holds = not source.signed or self.largest_byte <= _LARGEST_SIGNED_BYTE
         in_time = self.coding == DIRECT or self.timesteps == network.timesteps
         return source.coding == self.coding and shape == self.shape and holds and in_time
@@ -143,7 +143,7 @@ class Dataset:
 
 def input_words(source: InputSpec) -> str:
     """A network's input as errors show it, such as ``direct [8, 8, 1]``."""
-    return f"{'signed ' if source.signed else ''}{source.coding} {[source.height, source.width, source.channels]}"
+    return f"{'signed ' if source.signed else ''}{source.coding} {[source.height, source.width, source.data_channels]}"
 
 
 def unfit(network: Network, name: str, accepted: str) -> InputError:
@@ -155,8 +155,11 @@ def unfit(network: Network, name: str, accepted: str) -> InputError:
 def as_inputs(images: NDArray[np.uint8], network: Network) -> Images:
     """Return samples that fit `network` as its input has them: bytes [N, H, W, C], or spikes [T, N, H, W, C].
 
-    Bytes of a signed input are int8; the numbers are the same.
+    Bytes of a signed input are int8; the numbers are the same. An input's constant channel is filled in.
     """
+    if network.input.constant:
+        plane = np.full((*images.shape[:-1], 1), network.input.constant, images.dtype)
+        images = np.concatenate([images, plane], axis=-1)
     if network.input.coding == SPIKES:
         return np.ascontiguousarray(np.moveaxis(images, 1, 0))
     return images.astype(np.int8) if network.input.signed else images

@@ -42,7 +42,7 @@ ACCEPTED = f"spikes [H, W, 2] up to [{LARGEST_HEIGHT}, {LARGEST_WIDTH}, 2]"
 def fits(network: Network) -> bool:
     """Whether the camera can have as many pixels as the network's input."""
     source = network.input
-    right = source.coding == SPIKES and source.channels == POLARITIES
+    right = source.coding == SPIKES and source.data_channels == POLARITIES
     return right and source.height <= LARGEST_HEIGHT and source.width <= LARGEST_WIDTH
 
 

@@ -81,6 +81,8 @@ class InputSpec:
     """What enters the first layer, `height` x `width` x `channels`.
 
     ``direct``: the same bytes x 2^-`exponent` at every timestep (two's complement when `signed`); ``spikes``: bits.
+    Where `constant` is not 0, the last channel holds that byte (or bit) everywhere: what a bias of the first layer
+    takes. Data sets know nothing of it.
     """
 
     height: int
@@ -89,6 +91,12 @@ class InputSpec:
     coding: str = DIRECT
     exponent: int = 0
     signed: bool = False
+    constant: int = 0
+
+    @property
+    def data_channels(self) -> int:
+        """Channels that a data set fills."""
+        return self.channels - (self.constant > 0)
 
 
 @dataclass(frozen=True)
@@ -181,6 +189,7 @@ class Network:
         source: dict[str, Any] = {"shape": shape, "coding": self.input.coding}
         if self.input.coding == DIRECT:
             source |= {"exponent": self.input.exponent, "signed": self.input.signed}
+        source |= {"constant": self.input.constant} if self.input.constant else {}
         neuron = {name: getattr(self.neuron, name) for name in ("alpha", "threshold", "interval", "beta")}
         return {
             "name": self.name,
@@ -280,7 +289,7 @@ def _number(value: object, where: str) -> float:
 
 
 def _parse_input(raw: object, where: str) -> InputSpec:
-    keys = table(raw, where, {"shape", "coding", "exponent", "signed"})
+    keys = table(raw, where, {"shape", "coding", "exponent", "signed", "constant"})
     shape = keys.get("shape")
     if not isinstance(shape, list) or len(shape) != 3:
         raise InputError("must be [height, width, channels]", f"{where}: shape", shape)
@@ -294,7 +303,13 @@ def _parse_input(raw: object, where: str) -> InputSpec:
     if not isinstance(signed, bool):
         raise InputError("wrong value", f"{where}: signed", signed, "true, false")
     exponent = whole(keys.get("exponent", 0), f"{where}: exponent", 0, 16)
-    return InputSpec(height, width, channels, coding, exponent, signed)
+    constant = 0
+    if "constant" in keys:
+        largest = 1 if coding == SPIKES else 127 if signed else 255
+        constant = whole(keys["constant"], f"{where}: constant", 1, largest)
+        if channels == 1:
+            raise InputError("no channel is left for the data", f"{where}: constant", constant, "two channels or more")
+    return InputSpec(height, width, channels, coding, exponent, signed, constant)
 
 
 def _parse_neuron(raw: object, where: str) -> NeuronParameters:

@@ -34,7 +34,7 @@ def fits(network: Network) -> bool:
     """Whether the events can be fed to the network's input."""
     source = network.input
     plane = (source.height, source.width)
-    return source.coding == SPIKES and source.channels == POLARITIES and divides(plane, SENSOR)
+    return source.coding == SPIKES and source.data_channels == POLARITIES and divides(plane, SENSOR)
 
 
 def found(folder: Path) -> bool:

@@ -167,6 +167,19 @@ def test_inputs_have_the_type_of_the_network() -> None:
     assert inputs.flags.c_contiguous
 
 
+def test_constant_channels_are_filled_in() -> None:
+    network = small_network(
+        input={"shape": [8, 8, 2], "exponent": 4, "constant": 128}, layers=[{"linear": 9}, {"linear": 10}]
+    )
+    assert choose_dataset(network) is DIGITS
+    images = DIGITS.load().train.take(np.arange(3)).images
+    inputs = as_inputs(images, network)
+    assert np.array_equal(inputs[..., :1], images)
+    assert (inputs[..., 1] == 128).all()
+    spikes = small_network(input={"shape": [2, 1, 3], "coding": "spikes", "constant": 1})
+    assert as_inputs(np.zeros((4, 6, 2, 1, 2), np.uint8), spikes)[..., 2].all()
+
+
 def test_mirrored_events_and_no_augmentation() -> None:
     events = np.arange(24, dtype=np.uint8).reshape(2, 2, 1, 3, 2)
     mirrored = Mirror().apply(events, np.array([0, 1]))

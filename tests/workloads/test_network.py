@@ -139,6 +139,15 @@ def test_round_trip_through_a_file(tmp_path: Path) -> None:
         assert load_network(str(path)) == network
 
 
+def test_constant_channel() -> None:
+    network = parse_network(GOOD | {"input": {"shape": [8, 6, 3], "constant": 255}}, "x")
+    assert (network.input.channels, network.input.data_channels, network.input.constant) == (3, 2, 255)
+    assert parse_network(network.to_dict(), "x") == network
+    assert "constant" not in parse_network(GOOD, "x").to_dict()["input"]
+    with pytest.raises(InputError, match=r"constant: wrong value, got 2, allowed: a whole number 1\.\.1$"):
+        parse_network(GOOD | {"input": {"shape": [8, 6, 3], "coding": "spikes", "constant": 2}}, "x")
+
+
 def test_name_of_the_file_where_none_is_given(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({key: value for key, value in GOOD.items() if key != "name"}))
@@ -162,14 +171,25 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
             1,
             r"^f: unknown key, got 'speed', allowed: initial_gain, input, layers, name, neuron, normalise, timesteps$",
         ),
-        (("input",), None, r"^f: input: must be a table of keys, allowed: coding, exponent, shape, signed$"),
-        (("input", "colour"), 1, r"^f: input: unknown key, got 'colour', allowed: coding, exponent, shape, signed$"),
+        (("input",), None, r"^f: input: must be a table of keys, allowed: coding, constant, exponent, shape, signed$"),
+        (
+            ("input", "colour"),
+            1,
+            r"^f: input: unknown key, got 'colour', allowed: coding, constant, exponent, shape, signed$",
+        ),
         (("input", "shape"), [8, 8], r"^f: input: shape: must be \[height, width, channels\], got \[8, 8\]$"),
         (("input", "shape"), [8, 0, 1], r"^f: input: shape: wrong value, got 0, allowed: a whole number >= 1$"),
         (("input", "shape"), [8, 8.5, 1], r"^f: input: shape: wrong value, got 8.5, allowed: a whole number >= 1$"),
         (("input", "coding"), "rate", r"^f: input: coding: unknown coding, got 'rate', allowed: direct, spikes$"),
         (("input", "coding"), "spikes", r"^f: input: exponent and signed belong to direct coding, got 'spikes'"),
         (("input", "exponent"), 17, r"^f: input: exponent: wrong value, got 17, allowed: a whole number 0\.\.16$"),
+        (("input", "constant"), 128, r"^f: input: constant: wrong value, got 128, allowed: a whole number 1\.\.127$"),
+        (("input", "constant"), 0, r"^f: input: constant: wrong value, got 0, allowed: a whole number 1\.\.127$"),
+        (
+            ("input",),
+            {"shape": [8, 6, 1], "constant": 9},
+            r"^f: input: constant: no channel is left for the data, got 9, allowed: two channels or more$",
+        ),
         (("input", "signed"), 1, r"^f: input: signed: wrong value, got 1, allowed: true, false$"),
         (("timesteps",), 0, r"^f: timesteps: wrong value, got 0, allowed: a whole number >= 1$"),
         (("timesteps",), True, r"^f: timesteps: wrong value, got True, allowed: a whole number >= 1$"),
