@@ -133,7 +133,7 @@ class FloatLearner:
 
 
 def starting_weights(settings: TrainingSettings) -> tuple[Floats, ...]:
-    """Return the binary32 weights that a run starts from: seeded, normalised by its first images if asked for."""
+    """Return the binary32 weights that a run starts from: given ones, or seeded, normalised by its first images."""
     network, seed = settings.network, settings.seed
     weights = initial_weights(network, seed)
     if not network.normalise:

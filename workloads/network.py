@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -20,6 +20,9 @@ from rtl_models.errors import InputError
 from workloads.joined_layers import bias_parts, shortcut_parts
 from workloads.keys import positive, table, whole
 from workloads.layer import CONSTANT, INPUT, Layer
+
+if TYPE_CHECKING:
+    from workloads.weights_file import WeightsFile
 
 __all__ = [
     "CONSTANT",
@@ -104,7 +107,7 @@ class Network:
     """A spiking network: input, neuron constants, timesteps and layers; the last layer has no neuron.
 
     `layers` hold the weight tensors in the order of the file, projections and biases directly before the layer that
-    they join.
+    they join. `weights` are what a training starts from, where the file names some: they are no part of `to_dict`.
     """
 
     name: str
@@ -114,6 +117,7 @@ class Network:
     layers: tuple[Layer, ...]
     initial_gain: float = DEFAULT_INITIAL_GAIN  # standard deviation of a starting weight x sqrt(fan-in)
     normalise: bool = False  # scale and shift of the starting weights by a batch's statistics: workloads/normalise.py
+    weights: WeightsFile | None = None
 
     @property
     def constants(self) -> NeuronConstants:
@@ -228,12 +232,16 @@ def load_network(name_or_path: str) -> Network:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the network file ({error})", "network", name_or_path) from error
-    return parse_network(_read_yaml(text, name_or_path), name_or_path)
+    return parse_network(_read_yaml(text, name_or_path), name_or_path, path.parent)
 
 
-def parse_network(raw: object, where: str) -> Network:
-    """Check the content of a network file and chain its shapes; raises InputError naming the key."""
-    keys = table(raw, where, {"name", "input", "timesteps", "neuron", "initial_gain", "normalise", "layers"})
+def parse_network(raw: object, where: str, folder: Path | None = None) -> Network:
+    """Check the content of a network file and chain its shapes; raises InputError naming the key.
+
+    `folder` is where the file lies, if there is one: only then it can name a file of weights.
+    """
+    known = {"name", "input", "timesteps", "neuron", "initial_gain", "normalise", "layers"}
+    keys = table(raw, where, known if folder is None else known | {"weights"})
     source = _parse_input(keys.get("input"), f"{where}: input")
     neuron = _parse_neuron(keys.get("neuron", {}), f"{where}: neuron")
     timesteps = positive(keys.get("timesteps"), f"{where}: timesteps")
@@ -264,7 +272,21 @@ def parse_network(raw: object, where: str) -> Network:
     if not last.fully_connected and last.out_positions > 1:
         got, allowed = f"conv with {last.out_height} x {last.out_width}", "linear, or a conv whose output is 1 x 1"
         raise InputError("the last layer must have one position", f"{where}: layers[{len(layers)}]", got, allowed)
-    return Network(str(keys.get("name", Path(where).stem)), source, neuron, timesteps, tuple(layers), gain, normalise)
+    name = str(keys.get("name", Path(where).stem))
+    network = Network(name, source, neuron, timesteps, tuple(layers), gain, normalise)
+    if folder is None or "weights" not in keys:
+        return network
+    return replace(network, weights=_find_weights(keys["weights"], network, folder, f"{where}: weights"))
+
+
+def _find_weights(value: object, network: Network, folder: Path, where: str) -> WeightsFile:
+    if not isinstance(value, str):
+        raise InputError("wrong value", where, value, "the name of a file beside the network file")
+    if network.normalise:
+        raise InputError("given weights are not normalised: leave out one of both keys", where, value)
+    from workloads.weights_file import find_weights  # here, since HDF5 takes a while to import
+
+    return find_weights(folder / value, network.layers)
 
 
 def _check_size(layer: Layer, timesteps: int, where: str) -> None:

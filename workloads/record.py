@@ -45,7 +45,7 @@ class TrainingRun:
     """The training run that a captured step belongs to: without it, sparsity belongs to nothing that can be named.
 
     `batch` is what every step was trained with; the captured step may hold the first images of its batch alone. `data`
-    says in a sentence what the data set is.
+    says in a sentence what the data set is; `weights` is the SHA-256 of the file of weights that the run started from.
     """
 
     steps: int  # of the whole run
@@ -53,6 +53,7 @@ class TrainingRun:
     training_images: int  # of the data set: one epoch
     learning_rate: float  # at the start of its fall along a cosine over the run
     data: str = ""
+    weights: str = ""
 
     @property
     def epochs(self) -> float:
@@ -71,6 +72,7 @@ class TrainingRun:
     def words(self, step: int) -> str:
         """Where step `step` stands in the run, in words."""
         told = f"step {step} of {self.steps}, batch {self.batch}, {self.epochs:.2g} epochs in all"
+        told += f", from the weights {self.weights[:12]}" if self.weights else ""
         return f"{told}, briefly trained" if self.brief else told
 
 

@@ -190,7 +190,7 @@ def _trace_identity(trace: Trace, settings: TrainingSettings) -> dict[str, Any]:
 
 
 def _run_identity(run: TrainingRun | None) -> dict[str, Any]:
-    names = ("steps", "batch", "training_images", "learning_rate", "data")
+    names = ("steps", "batch", "training_images", "learning_rate", "data", "weights")
     return {name.replace("_", "-"): getattr(run, name, None) for name in names}
 
 

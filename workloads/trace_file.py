@@ -307,6 +307,8 @@ def _write_training(attributes: h5py.AttributeManager, training: TrainingRun) ->
         attributes[name] = np.int64(getattr(training, name))
     attributes["learning_rate"] = np.float64(training.learning_rate)
     attributes["data"] = training.data
+    if training.weights:
+        attributes["weights"] = training.weights
 
 
 def _read_training(attributes: h5py.AttributeManager) -> TrainingRun:
@@ -316,6 +318,7 @@ def _read_training(attributes: h5py.AttributeManager) -> TrainingRun:
         training_images=int(attributes["training_images"]),
         learning_rate=float(attributes["learning_rate"]),
         data=str(attributes["data"]),
+        weights=str(attributes.get("weights", "")),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,8 @@ class TrainingSettings:
     def training_run(self) -> TrainingRun:
         """What a captured step says of the run that it belongs to."""
         dataset = self.dataset
-        return TrainingRun(self.steps, self.batch, dataset.training, self.learning_rate, dataset.description)
+        run = TrainingRun(self.steps, self.batch, dataset.training, self.learning_rate, dataset.description)
+        return run if self.network.weights is None else replace(run, weights=self.network.weights.digest)
 
     @property
     def captured_images(self) -> int:
@@ -113,27 +114,32 @@ class TrainingSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return all settings as plain values, one level deep: what a checkpoint is compared by."""
         network = {f"network {key}": value for key, value in self.network.to_dict().items()}
-        return network | {
-            "dataset": self.dataset.name,
-            "training-images": self.dataset.training,
-            "value-format": self.arithmetic.value.name,
-            "sum-format": self.arithmetic.sum.name,
-            "k": self.arithmetic.k,
-            "lanes": self.arithmetic.lanes,
-            "micro-batch": self.arithmetic.micro_batch,
-            "learner": self.learner,
-            "batch": self.batch,
-            "seed": self.seed,
-            "steps": self.steps,
-            "capture": self.capture,
-            "capture-batch": self.captured_images,
-            "evaluated": self.evaluated,
-            "learning-rate": self.learning_rate,
-            "momentum": self.momentum,
-            "weight-decay": self.weight_decay,
-            "scale-log2": self.scale_log2,
-            "dynamic-scale": self.dynamic_scale,
-        }
+        weights = {} if self.network.weights is None else {"weights": self.network.weights.digest}
+        return (
+            network
+            | weights
+            | {
+                "dataset": self.dataset.name,
+                "training-images": self.dataset.training,
+                "value-format": self.arithmetic.value.name,
+                "sum-format": self.arithmetic.sum.name,
+                "k": self.arithmetic.k,
+                "lanes": self.arithmetic.lanes,
+                "micro-batch": self.arithmetic.micro_batch,
+                "learner": self.learner,
+                "batch": self.batch,
+                "seed": self.seed,
+                "steps": self.steps,
+                "capture": self.capture,
+                "capture-batch": self.captured_images,
+                "evaluated": self.evaluated,
+                "learning-rate": self.learning_rate,
+                "momentum": self.momentum,
+                "weight-decay": self.weight_decay,
+                "scale-log2": self.scale_log2,
+                "dynamic-scale": self.dynamic_scale,
+            }
+        )
 
 
 def check_arithmetic(arithmetic: Arithmetic) -> None:

@@ -137,9 +137,12 @@ def load_layers(name_or_path: str, neuron: str | None = None, timesteps: int | N
     elif name_or_path in list_networks():
         network = from_network(load_network(name_or_path))
     elif Path(name_or_path).suffix in _SUFFIXES:
-        raw = read_yaml(Path(name_or_path))
+        path = Path(name_or_path)
+        raw = read_yaml(path)
         ours = isinstance(raw, dict) and isinstance(raw.get("input"), dict)
-        network = from_network(parse_network(raw, name_or_path)) if ours else parse_layers(raw, name_or_path)
+        network = (
+            from_network(parse_network(raw, name_or_path, path.parent)) if ours else parse_layers(raw, name_or_path)
+        )
     else:
         names = ", ".join(sorted({*list_networks(), *list_layer_networks()}))
         raise InputError("unknown network", "network", name_or_path, f"{names} or a .yaml file")
