@@ -23,42 +23,13 @@ from typing import Any
 from bench_simulator import Measured, capture, environment_line, run_measured, simulate_command
 
 from rtl_models.simulators.build import cache_folder
+from workloads.exporters.scale_sim import CONFIG, LAYOUT, TOPOLOGY, SystolicArray, write_scale_sim
 from workloads.network import Network, load_network
 
 NETWORK = "cifar-cnn"
 REQUIREMENTS = ("scalesim==3.0.0", "numpy<2.4", "setuptools<81")
 AIM = 10.0  # times less wall time than SCALE-Sim's single pass
 
-_CONFIG = """[general]
-run_name = forward
-[architecture_presets]
-ArrayHeight: {array}
-ArrayWidth: {array}
-IfmapSramSzkB: 1024
-FilterSramSzkB: 1024
-OfmapSramSzkB: 1024
-IfmapOffset: 0
-FilterOffset: 10000000
-OfmapOffset: 20000000
-Dataflow: os
-Bandwidth: 10
-ReadRequestBuffer: 512
-WriteRequestBuffer: 512
-[layout]
-IfmapCustomLayout: False
-IfmapSRAMBankBandwidth: 10
-IfmapSRAMBankNum: 10
-IfmapSRAMBankPort: 2
-FilterCustomLayout: False
-FilterSRAMBankBandwidth: 10
-FilterSRAMBankNum: 10
-FilterSRAMBankPort: 2
-[sparsity]
-SparsitySupport: false
-[run_presets]
-InterfaceBandwidth: CALC
-UseRamulatorTrace: False
-"""
 _PROGRAM = """
 import sys
 from scalesim.scale_sim import scalesim
@@ -139,28 +110,12 @@ def scalesim_python(install: bool) -> Path:
     return python
 
 
-def topology(network: Network) -> str:
-    """The network as SCALE-Sim's list of convolutions: planes padded beforehand, linear layers as whole planes."""
-    lines = ["Layer, IFMAP height, IFMAP width, Filter height, Filter width, Channels, Filters, Strides,"]
-    for layer in network.layers:
-        height, width = layer.in_height + 2 * layer.padding, layer.in_width + 2 * layer.padding
-        shape = (height, width, layer.kernel_height, layer.kernel_width, layer.in_channels, layer.out_channels)
-        lines.append(", ".join([layer.name, *map(str, shape), str(layer.stride)]) + ",")
-    return "\n".join(lines) + "\n"
-
-
 def run_scalesim(python: Path, network: Network, array: int) -> Measured:
     """Run SCALE-Sim's forward pass on an array of `array` x `array`, no trace files."""
     with tempfile.TemporaryDirectory() as folder:
-        files: dict[str, Any] = {
-            "scale.cfg": _CONFIG.format(array=array),
-            "network.csv": topology(network),
-            "layout.csv": "Layer,\n",
-            "run.py": _PROGRAM,
-        }
-        for name, text in files.items():
-            Path(folder, name).write_text(text, encoding="utf-8")
-        paths = [str(Path(folder, name)) for name in ("run.py", "scale.cfg", "network.csv", "layout.csv")]
+        write_scale_sim(network, Path(folder), SystolicArray(rows=array, columns=array))
+        Path(folder, "run.py").write_text(_PROGRAM, encoding="utf-8")
+        paths = [str(Path(folder, name)) for name in ("run.py", CONFIG, TOPOLOGY, LAYOUT)]
         return run_measured([str(python), *paths, folder], cwd=folder)
 
 

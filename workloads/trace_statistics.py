@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from workloads.network import CONSTANT, DIRECT, INPUT, Layer, Network
 from workloads.record import Arithmetic, Flags, Floats
 
 _SLICE_BYTES = 1 << 24  # unpacked bytes of one tensor that are held at once
-_PLANES = 8  # bit planes of a byte
+PLANES = 8  # bit planes of a byte
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,7 @@ def layer_sparsity(trace: StepTensors, index: int) -> LayerSparsity:
     network = trace.network
     layer = network.layers[index]
     fired = active = nonzero = gradients = zero_groups = groups = 0
-    per_sample = network.timesteps * max(
-        layer.out_positions * layer.out_channels, layer.in_height * layer.in_width * layer.in_channels * _PLANES
-    )
-    step = max(1, _SLICE_BYTES // per_sample)
-    for start in range(0, trace.batch, step):
-        samples = slice(start, min(start + step, trace.batch))
+    for samples in samples_at_once(trace, index):
         if layer.spiking:
             fired += int(trace.spikes(index, samples).sum(dtype=np.int64))
             active += int(trace.masks(index, samples).sum(dtype=np.int64))
@@ -78,6 +74,17 @@ def layer_sparsity(trace: StepTensors, index: int) -> LayerSparsity:
         nonzero_gradients=nonzero / gradients,
         zero_index_groups=zero_groups / groups,
     )
+
+
+def samples_at_once(trace: StepTensors, index: int) -> Iterator[slice]:
+    """Yield slices that cut a batch into so many samples as are unpacked at once for layer `index` (from 0)."""
+    layer = trace.network.layers[index]
+    per_sample = trace.network.timesteps * max(
+        layer.out_positions * layer.out_channels, layer.in_height * layer.in_width * layer.in_channels * PLANES
+    )
+    step = max(1, _SLICE_BYTES // per_sample)
+    for start in range(0, trace.batch, step):
+        yield slice(start, min(start + step, trace.batch))
 
 
 def count_zero_groups(bits: Flags, layer: Layer, k: int) -> tuple[int, int]:
@@ -111,5 +118,5 @@ def _input_bits(trace: StepTensors, index: int, samples: slice) -> Flags:
     inputs = trace.inputs(samples)
     if trace.network.input.coding != DIRECT:
         return inputs.view(np.uint8).reshape(shape)
-    planes = [(inputs.view(np.uint8) >> np.uint8(plane)) & np.uint8(1) for plane in reversed(range(_PLANES))]
+    planes = [(inputs.view(np.uint8) >> np.uint8(plane)) & np.uint8(1) for plane in reversed(range(PLANES))]
     return np.stack(planes).reshape(shape)

@@ -16,7 +16,8 @@ from tests.docs.test_commands import mistakes
 from tlm.cli import completion, main
 from tlm.cli.main import h2learn
 
-PRINT_NO_TABLE = {"completion", "dram record", "report"}
+EXPORTS = {"export tensors", "export sparsity", "export scale-sim", "export sata-sim"}
+PRINT_NO_TABLE = {"completion", "dram record", "report", *EXPORTS}
 """Commands that write a file or a script, and say no more than where it is."""
 
 

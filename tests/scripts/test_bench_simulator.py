@@ -89,14 +89,6 @@ def test_a_process_that_fails_gives_its_last_line(monkeypatch: pytest.MonkeyPatc
     assert run_measured([sys.executable, "-c", "print(5)"]).output == "5\n"
 
 
-def test_scale_sim_s_list_of_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = functions(SCALESIM, monkeypatch)["topology"](load_network("cifar-cnn")).splitlines()
-    assert len(lines) == 13
-    assert lines[1] == "conv1, 34, 34, 3, 3, 3, 128, 1,"
-    assert lines[3] == "conv3, 34, 34, 3, 3, 128, 128, 2,"
-    assert lines[10] == "fc10, 4, 4, 4, 4, 512, 1024, 1,"
-
-
 @pytest.mark.slow
 def test_without_scale_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("H2LEARN_CACHE", str(tmp_path))

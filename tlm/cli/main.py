@@ -39,6 +39,7 @@ COMMANDS = {
     "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
     "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: what bandwidth and buffers it needs."),
     "report": LazyCommand("tlm.cli.report:report", "Write the results in a folder as one web page."),
+    "export": LazyCommand("tlm.cli.export:export", "Write traces and networks in the formats of other tools."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
     "config": LazyCommand("tlm.cli.config:config", "Show configurations."),
     "completion": LazyCommand("tlm.cli.completion:completion", "Print a shell's script that completes h2learn."),

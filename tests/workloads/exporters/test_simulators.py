@@ -1,0 +1,148 @@
+"""What SCALE-Sim and SATA_Sim are told of a network, by the formulas of those programs."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rtl_models.errors import InputError
+from tests.workloads.exporters.conftest import network
+from tests.workloads.synthetic import small_network
+from workloads.exporters.sata_sim import inference_layers, training_layers, write_sata_sim
+from workloads.exporters.scale_sim import SystolicArray, convolutions, matrix_products, write_scale_sim
+from workloads.network import CONSTANT, Network, load_network
+
+
+def weighted(net: Network) -> list[Any]:
+    return [layer for layer in net.layers if layer.source != CONSTANT]
+
+
+class TestScaleSim:
+    def test_convolutions(self) -> None:
+        lines = convolutions(load_network("cifar-cnn")).splitlines()
+        assert len(lines) == 13
+        assert lines[1] == "conv1, 34, 34, 3, 3, 3, 128, 1,"
+        assert lines[3] == "conv3, 33, 33, 3, 3, 128, 128, 2,"
+        assert lines[10] == "fc10, 4, 4, 4, 4, 512, 1024, 1,"
+
+    def test_scale_sim_counts_our_operations(self) -> None:
+        """`topology_utils.topo_calc_hyperparams`, and M N K of matrix products."""
+        net = network()
+        layers = weighted(net)
+        for line, layer in zip(convolutions(net).splitlines()[1:], layers, strict=True):
+            name, *numbers, end = line.split(",")
+            height, width, rows, columns, channels, filters, stride = map(int, numbers)
+            outputs = -(-(height - rows + stride) // stride) * -(-(width - columns + stride) // stride)
+            assert (name, end) == (layer.name, "")
+            assert outputs * rows * columns * channels * filters == layer.macs_per_timestep()
+        products = [line.split(",") for line in matrix_products(net, images=3).splitlines()[1:]]
+        passes = [f"{layer.name}.{p}" for layer in layers for p in ("forward", "backward", "update")]
+        assert [product[0] for product in products] == [name for name in passes if name != "conv1.backward"]
+        for name, m, n, k, _ in products:
+            layer = next(layer for layer in layers if layer.name == name.partition(".")[0])
+            assert int(m) * int(n) * int(k) == 3 * net.timesteps * layer.macs_per_timestep()
+
+    def test_configuration(self, tmp_path: Path) -> None:
+        files = write_scale_sim(network(), tmp_path / "new", SystolicArray(16, 8, "ws", 64))
+        assert [path.name for path in files] == ["topology.csv", "gemm.csv", "layout.csv", "scale.cfg"]
+        config = configparser.ConfigParser()
+        config.read(tmp_path / "new" / "scale.cfg")
+        array = config["architecture_presets"]
+        assert [array[key] for key in ("ArrayHeight", "ArrayWidth", "Dataflow")] == ["16", "8", "ws"]
+        assert {array[f"{memory}SramSzkB"] for memory in ("Ifmap", "Filter", "Ofmap")} == {"64"}
+        assert config["general"]["run_name"] == "every-layer"
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda: SystolicArray(rows=0), "systolic array: rows: wrong value, got 0, allowed: a whole number >= 1"),
+            (lambda: SystolicArray(dataflow="rs"), "systolic array: unknown dataflow, got 'rs', allowed: os, ws, is"),
+            (
+                lambda: write_scale_sim(small_network(), Path(), SystolicArray(), 0),
+                "--images: wrong value, got 0, allowed: a whole number >= 1",
+            ),
+        ],
+    )
+    def test_words_of_mistakes(self, make: Any, words: str) -> None:
+        with pytest.raises(InputError) as caught:
+            make()
+        assert str(caught.value) == words
+
+
+def row(name: str, spikes: float, gradients: float, masks: float | None) -> dict[str, Any]:
+    layer = next(layer for layer in network().layers if layer.name == name)
+    sizes = ("name", "in_height", "in_width", "in_channels", "out_height", "out_width", "out_channels")
+    found = {key: getattr(layer, key) for key in (*sizes, "kernel_height", "kernel_width")}
+    shares = {"input_nonzero": spikes, "nonzero_gradients": gradients, "active_masks": masks}
+    return found | shares | {"dense_macs": layer.macs_per_timestep()}
+
+
+ROWS = [
+    row("conv1", 0.5, 0.7, 0.6),
+    row("projection2", 0.2, 0.4, None),
+    row("conv2", 0.2, 0.4, 0.3),
+    row("fc3", 0.1, 0.3, 0.25),
+    row("fc4", 0.15, 1.0, None),
+]
+
+
+class TestSataSim:
+    def test_training_counts_every_layer_with_its_own_sparsity(self, tmp_path: Path) -> None:
+        """`get_workload`: totals of its formulas with one number equal those layer by layer."""
+        write_sata_sim(network(), tmp_path, ROWS)
+        layers = yaml.safe_load((tmp_path / "network.yaml").read_text())
+        told = yaml.safe_load((tmp_path / "sparsity.yaml").read_text())
+        assert list(layers) == [entry["name"] for entry in ROWS]
+        assert layers.pop("fc4") == {"type": "out_linear", "in": 7, "out": 10}
+        forward = backward = wanted_forward = wanted_backward = 0.0
+        for entry, keys in zip(ROWS, layers.values(), strict=False):
+            assert keys["type"] == "2dconv"
+            kernel = keys["C"] * keys["R_h"] * keys["R_w"] * keys["K"]
+            assert kernel * keys["E_h"] * keys["E_w"] == entry["dense_macs"]
+            forward += (1 - told["sp_s"]) * kernel * keys["E_h"] * keys["E_w"] * told["T"]
+            backward += (1 - told["sp_du"]) * kernel * keys["H_h"] * keys["H_w"] * told["T"]
+            wanted_forward += entry["input_nonzero"] * entry["dense_macs"] * 2
+            wanted_backward += entry["nonzero_gradients"] * kernel * keys["H_h"] * keys["H_w"] * 2
+        assert forward == pytest.approx(wanted_forward)
+        assert backward == pytest.approx(wanted_backward)
+        neurons = {"conv1": 5 * 64, "conv2": 6 * 16, "fc3": 7}
+        active = 0.6 * neurons["conv1"] + 0.3 * neurons["conv2"] + 0.25 * neurons["fc3"]
+        assert told["sp_df"] == pytest.approx(1 - active / sum(neurons.values()))
+        assert told["layers"]["projection2"] == {"sp_s": 0.8, "sp_du": 0.6}
+
+    def test_inference_counts_every_layer(self, tmp_path: Path) -> None:
+        """`extract_workload`, which pads by 1."""
+        write_sata_sim(network(), tmp_path, ROWS)
+        told = yaml.safe_load((tmp_path / "workload.yaml").read_text())
+        total = 0
+        for entry, layer in zip(ROWS, told["Layers"], strict=True):
+            keys = layer["attributes"]
+            macs = keys["Num Filter"] * keys["Channels"]
+            if "Conv" in layer["name"]:
+                width = (keys["IFMAP Width"] + 2 - keys["Filter Width"]) // keys["Strides"] + 1
+                height = (keys["IFMAP Height"] + 2 - keys["Filter Height"]) // keys["Strides"] + 1
+                macs *= width * height * keys["Filter Width"] * keys["Filter Height"]
+            else:
+                assert "FC" in layer["name"]
+            assert macs == entry["dense_macs"]
+            total += macs
+        spikes = sum(entry["input_nonzero"] * entry["dense_macs"] for entry in ROWS)
+        assert told["General"] == {"timestep": 2, "sparsity": pytest.approx(1 - spikes / total)}
+
+    def test_without_a_trace_everything_is_dense(self, tmp_path: Path) -> None:
+        write_sata_sim(small_network(), tmp_path)
+        told = yaml.safe_load((tmp_path / "sparsity.yaml").read_text())
+        assert told == {"T": 3, "sp_s": 0.0, "sp_du": 0.0, "sp_df": 0.0, "layers": {}}
+
+    def test_words_of_mistakes(self, tmp_path: Path) -> None:
+        net = small_network(layers=[{"conv": {"channels": 2, "kernel": [3, 3]}}, {"linear": 2}])
+        with pytest.raises(InputError, match=r"^small: conv1: SATA_Sim pads every convolution by 1, which this map"):
+            inference_layers(net)
+        assert training_layers(net)["conv1"]["E_h"] == 2
+        (tmp_path / "file").touch()
+        with pytest.raises(InputError, match=r"file/x: the folder cannot be made \(Not a directory\)$"):
+            write_sata_sim(small_network(), tmp_path / "file" / "x")

@@ -1,0 +1,1 @@
+"""Traces and networks for other tools: PyTorch, analytical models, SCALE-Sim, SATA_Sim."""
