@@ -51,12 +51,13 @@ def named_tensors(trace: Trace, samples: slice = ALL) -> Iterator[tuple[str, Ten
         yield from _layer_tensors(trace, number, layer, samples)
 
 
-def write_tensors(trace: Trace, path: Path, images: int | None = None) -> list[str]:
+def write_tensors(trace: Trace, path: str | Path, images: int | None = None) -> list[str]:
     """Write the tensors of `trace`, or of its first `images` images, to `path` and return their names.
 
     A ``.npz`` is written tensor by tensor, a ``.pt`` (a table of tensors that `torch.load` reads) at once. Raises
     InputError for another suffix, more images than there are, a missing PyTorch and a folder that cannot be written.
     """
+    path = Path(path)
     if path.suffix not in SUFFIXES:
         raise InputError("no such kind of file", "--out", path.name, ", ".join(SUFFIXES))
     if images is not None and not 1 <= images <= trace.batch:
