@@ -93,10 +93,10 @@ class TrainingSettings:
         if self.evaluated is not None:
             check_whole("evaluated", self.evaluated, 0)
         check_whole("seed", self.seed, 0, _LARGEST_SEED)
-        check_whole("scale-log2", self.scale_log2, -_LARGEST_SCALE, _LARGEST_SCALE)
-        _check_rate("learning-rate", self.learning_rate)
-        _check_rate("momentum", self.momentum)
-        _check_rate("weight-decay", self.weight_decay)
+        check_scale(self.scale_log2)
+        check_rate("learning-rate", self.learning_rate)
+        check_rate("momentum", self.momentum)
+        check_rate("weight-decay", self.weight_decay)
         if self.learner not in (MACHINE, FLOAT32):
             raise InputError("unknown learner", "learner", self.learner, f"{MACHINE}, {FLOAT32}")
 
@@ -161,6 +161,12 @@ def check_whole(name: str, value: int, lowest: int, highest: int | None = None) 
         raise InputError("wrong value", name, value, allowed)
 
 
-def _check_rate(name: str, value: float) -> None:
+def check_scale(scale_log2: int) -> None:
+    """Raise InputError unless 2^`scale_log2` can be a loss scale."""
+    check_whole("scale-log2", scale_log2, -_LARGEST_SCALE, _LARGEST_SCALE)
+
+
+def check_rate(name: str, value: float) -> None:
+    """Raise InputError unless `value` is a rate of the descent: 0 or more, and within binary32."""
     if not 0.0 <= value <= _LARGEST_RATE:  # false for NaN
         raise InputError("wrong value", name, value, f"a number 0..{_LARGEST_RATE:g}")

@@ -19,12 +19,14 @@ from workloads.record import Arithmetic, Floats, LayerRecord, OptimiserConstants
 from workloads.training_state import TrainingState, initial_state, state_after, state_of
 
 __all__ = [
+    "BackwardResult",
     "StepResult",
     "TrainingState",
     "forward_logits",
     "initial_state",
     "state_after",
     "state_of",
+    "step_backward",
     "train_step",
     "training_step",
 ]
@@ -45,13 +47,25 @@ class StepResult:
 
 
 @dataclass(frozen=True)
+class BackwardResult:
+    """Gradients and weight gradients by layer, and counts of what the step stored up to there; W16 counts as 0."""
+
+    gradients: tuple[Floats, ...]
+    updates: tuple[LayerUpdate, ...]
+    counts: tuple[Counts, ...]
+
+    @property
+    def finite(self) -> bool:
+        """Whether every stored value is; if not, the step's bits are unspecified and the optimiser is to skip it."""
+        return not any(any(nonfinite.values()) for nonfinite, _ in self.counts)
+
+
+@dataclass(frozen=True)
 class _Step:
     """Everything one step computed, before it is told apart what the caller wants of it."""
 
     forward: ForwardResult
-    gradients: tuple[Floats, ...]
-    updates: tuple[LayerUpdate, ...]
-    counts: tuple[Counts, ...]
+    backward: BackwardResult
     loss: float
     skipped: bool
     after: TrainingState
@@ -101,9 +115,27 @@ def train_step(
 ) -> StepResult:
     """Run one step, as `training_step` does, and keep only what training goes on with."""
     result = _run(network, arithmetic, state, inputs, labels, optimiser)
-    nonfinite = tuple(counts[0] for counts in result.counts)
-    subnormal = tuple(counts[1] for counts in result.counts)
+    nonfinite = tuple(counts[0] for counts in result.backward.counts)
+    subnormal = tuple(counts[1] for counts in result.backward.counts)
     return StepResult(result.after, result.loss, result.forward.logits, result.skipped, nonfinite, subnormal)
+
+
+def step_backward(
+    network: Network,
+    arithmetic: Arithmetic,
+    weights: tuple[Floats, ...],
+    inputs: Inputs,
+    forward: ForwardResult,
+    output_gradient: Floats,
+) -> BackwardResult:
+    """Run the half of a step behind its forward pass, from g16 [B, classes] to dW."""
+    gradients = backward_pass(network, arithmetic, weights, forward.activity, output_gradient)
+    updates = weight_gradients(network, arithmetic, inputs, forward.activity, gradients)
+    counts = tuple(
+        _count(network, number, arithmetic, forward, gradients[number], updates[number])
+        for number in range(len(network.layers))
+    )
+    return BackwardResult(gradients, updates, counts)
 
 
 def _run(
@@ -119,17 +151,11 @@ def _run(
     divisor = labels.size * network.timesteps
     formats = (arithmetic.sum, arithmetic.value)
     g16, loss = output_gradient(forward.logits, labels, divisor, state.scale_log2, formats)
-    gradients = backward_pass(network, arithmetic, state.weights, forward.activity, g16)
-    updates = weight_gradients(network, arithmetic, inputs, forward.activity, gradients)
-    counts = tuple(
-        _count(network, number, arithmetic, forward, gradients[number], updates[number])
-        for number in range(len(network.layers))
-    )
-    skipped = any(any(nonfinite.values()) for nonfinite, _ in counts)
-    after = state
+    backward = step_backward(network, arithmetic, state.weights, inputs, forward, g16)
+    skipped, after = not backward.finite, state
     if not skipped:
-        after = _optimise(arithmetic, state, updates, optimiser)
-        for (nonfinite, subnormal), weights in zip(counts, after.weights, strict=True):
+        after = _optimise(arithmetic, state, backward.updates, optimiser)
+        for (nonfinite, subnormal), weights in zip(backward.counts, after.weights, strict=True):
             nonfinite["W16"], subnormal["W16"] = _special(weights, arithmetic.value)
             skipped = skipped or nonfinite["W16"] > 0
     if skipped:
@@ -137,7 +163,7 @@ def _run(
     if optimiser.dynamic_scale:
         scale_log2, finite_steps = next_scale(state.scale_log2, state.finite_steps, skipped)
         after = replace(after, scale_log2=scale_log2, finite_steps=finite_steps)
-    return _Step(forward, gradients, updates, counts, loss, skipped, after)
+    return _Step(forward, backward, loss, skipped, after)
 
 
 def _check_labels(network: Network, samples: int, labels: NDArray[np.int64]) -> None:
@@ -192,20 +218,21 @@ def _special(values: Floats, fmt: FloatFormat) -> tuple[int, int]:
 
 def _layer_record(number: int, state: TrainingState, result: _Step) -> LayerRecord:
     activity = result.forward.activity.get(number)
-    nonfinite, subnormal = result.counts[number]
+    update = result.backward.updates[number]
+    nonfinite, subnormal = result.backward.counts[number]
     return LayerRecord(
         weights=state.weights[number],
         master=state.master[number],
         momentum=state.momentum[number],
-        weight_gradient=result.updates[number].weight_gradient,
+        weight_gradient=update.weight_gradient,
         new_weights=result.after.weights[number],
         new_master=result.after.master[number],
         new_momentum=result.after.momentum[number],
         spikes=activity.spikes if activity else None,
         masks=activity.masks if activity else None,
         potentials=activity.potentials if activity else None,
-        gradients=result.gradients[number],
-        gradient_sums=result.updates[number].gradient_sums,
+        gradients=result.backward.gradients[number],
+        gradient_sums=update.gradient_sums,
         nonfinite=nonfinite,
         subnormal=subnormal,
     )

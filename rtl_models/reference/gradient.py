@@ -56,10 +56,18 @@ def output_gradient(
         loss = float(np.mean(np.log(totals[:, 0]) - shifted[rows, labels]))
         errors = exponentials / totals
         errors[rows, labels] -= 1.0
-        gradient = np.ldexp(errors, scale_log2) / divisor
+    return scaled_gradient(errors, divisor, scale_log2, formats), loss
+
+
+def scaled_gradient(
+    gradient: NDArray[np.float64], divisor: int, scale_log2: int, formats: tuple[FloatFormat, ...]
+) -> Floats:
+    """Return 2^`scale_log2` `gradient` / `divisor`, in binary64, rounded to each of `formats` in turn (sum, value)."""
+    with np.errstate(all="ignore"):
+        scaled: NDArray[np.floating] = np.ldexp(gradient, scale_log2) / divisor
         for fmt in formats:
-            gradient = round_to(gradient, fmt)
-    return np.asarray(gradient, np.float32), loss
+            scaled = round_to(scaled, fmt)
+    return np.asarray(scaled, np.float32)
 
 
 def sum_over_time(gradients: Floats, value: FloatFormat, total: FloatFormat) -> Floats:
