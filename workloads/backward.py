@@ -37,7 +37,7 @@ def backward_pass(
 
     A projection has those of the layer that it joins.
     """
-    constants = (network.constants.alpha, network.constants.beta)
+    constants, reset = (network.constants.alpha, network.constants.beta), network.constants.reset
     last = len(network.layers) - 1
     gradients: dict[int, Floats] = {last: output_gradient.reshape(output_gradient.shape[0], 1, 1, -1)}
     for number in reversed(network.hidden):
@@ -47,7 +47,7 @@ def backward_pass(
         rows = sums.reshape(1 if sums.ndim == 4 else timesteps, -1)
         potentials = state.potentials.reshape(timesteps, -1)
         spikes, masks = state.spikes.reshape(timesteps, -1), state.masks.reshape(timesteps, -1)
-        du = gradient_unit(rows, potentials, spikes, masks, constants, arithmetic.value, arithmetic.sum)
+        du = gradient_unit(rows, potentials, spikes, masks, constants, arithmetic.value, arithmetic.sum, reset)
         gradients[number] = du.reshape(state.spikes.shape)
     return tuple(gradients[network.joined(number)] for number in range(last + 1))
 

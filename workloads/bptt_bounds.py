@@ -68,14 +68,19 @@ class Errors:
 
     def potentials(self, sums: Reals, potentials: Reals, spikes: Reals) -> Reals:
         """Bound of u [T, ...], given the bound of x [T, ...]."""
-        alpha = self.network.neuron.alpha
+        neuron = self.network.neuron
+        alpha, drop = neuron.alpha, neuron.drop
         bounds = np.empty_like(potentials)
         carried = np.zeros(potentials.shape[1:])
         for t in range(potentials.shape[0]):
             before = sums[min(t, sums.shape[0] - 1)] + carried
             bounds[t] = self._stored(potentials[t], before, half_subnormal(self.arithmetic.value))
-            kept = 1 - spikes[t]
-            carried = kept * alpha * (bounds[t] + 2 * self.sum * (np.abs(potentials[t]) + bounds[t]))
+            carried = alpha * (bounds[t] + 2 * self.sum * (np.abs(potentials[t]) + bounds[t]))
+            if neuron.subtracts:  # the drop is rounded twice, the difference once
+                difference = alpha * np.abs(potentials[t]) + carried + drop
+                carried = carried + spikes[t] * self.sum * (2 * drop + difference)
+            else:
+                carried = (1 - spikes[t]) * carried
         return bounds
 
     def output_gradient(self, logits: Reals, softmax: Reals, gradient: Reals) -> Reals:
@@ -93,17 +98,22 @@ class Errors:
     ) -> Reals:
         """Bound of du [T, ...]; `activity` are u, the bound of u, s and f."""
         potentials, potential_bounds, spikes, masks = activity
-        alpha, beta = self.network.neuron.alpha, abs(self.network.neuron.beta)
+        neuron = self.network.neuron
+        alpha, beta = neuron.alpha, abs(neuron.beta)
         bounds = np.empty_like(potentials)
         after, after_bound = np.zeros(potentials.shape[1:]), np.zeros(potentials.shape[1:])
         for t in range(potentials.shape[0] - 1, -1, -1):
             at = min(t, sums.shape[0] - 1)
             u, u_bound = np.abs(potentials[t]), potential_bounds[t]
-            leak = alpha * (u * after_bound + u_bound * (np.abs(after) + after_bound))
-            leak = leak + 3 * self.sum * alpha * u * (np.abs(after) + after_bound)
+            factor, factor_bound = (neuron.drop, 0.0) if neuron.subtracts else (alpha * u, alpha * u_bound)
+            if not neuron.reset_gradient:
+                factor, factor_bound = 0.0, 0.0
+            leak = factor * after_bound + factor_bound * (np.abs(after) + after_bound)
+            leak = leak + 3 * self.sum * factor * (np.abs(after) + after_bound)
             ds = sum_bounds[at] + leak
-            ds = ds + 3 * self.sum * (np.abs(sums[at]) + alpha * u * np.abs(after) + ds)
-            kept = (1 - spikes[t]) * alpha * (after_bound + 2 * self.sum * (np.abs(after) + after_bound))
+            ds = ds + 3 * self.sum * (np.abs(sums[at]) + factor * np.abs(after) + ds)
+            kept = alpha * (after_bound + 2 * self.sum * (np.abs(after) + after_bound))
+            kept = kept if neuron.subtracts else (1 - spikes[t]) * kept
             bounds[t] = self._stored(du[t], masks[t] * beta * ds + kept, self._subnormal)
             after, after_bound = du[t], bounds[t]
         return bounds

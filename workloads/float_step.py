@@ -259,6 +259,7 @@ def _fire(network: Network, sums: Reals) -> Activity:
     """Return u, s, f [T, ...] of x [T, ...], or of [1, ...] where x is the same for all t."""
     neuron, kind = network.neuron, sums.dtype.type
     alpha, threshold, interval = kind(neuron.alpha), kind(neuron.threshold), kind(neuron.interval)
+    drop = kind(neuron.drop)
     shape = (network.timesteps, *sums.shape[1:])
     potentials, spikes, masks = np.empty(shape, sums.dtype), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     kept = np.zeros(shape[1:], sums.dtype)
@@ -267,19 +268,22 @@ def _fire(network: Network, sums: Reals) -> Activity:
         np.add(sums[min(t, sums.shape[0] - 1)], kept, out=u)
         spikes[t] = u > threshold
         masks[t] = np.abs(u - threshold) < interval
-        kept = alpha * u * (1 - spikes[t])
+        kept = alpha * u - drop * spikes[t] if neuron.subtracts else alpha * u * (1 - spikes[t])
     return potentials, spikes, masks
 
 
 def _gradients(network: Network, sums: Reals, state: Activity) -> Reals:
     """Return du [T, ...] of backward sums [T, ...] or [1, ...]."""
     potentials, spikes, masks = state
-    kind = sums.dtype.type
-    alpha, beta = kind(network.neuron.alpha), kind(network.neuron.beta)
+    neuron, kind = network.neuron, sums.dtype.type
+    alpha, beta, drop = kind(neuron.alpha), kind(neuron.beta), kind(neuron.drop)
     gradients = np.empty_like(potentials)
     following = np.zeros(potentials.shape[1:], sums.dtype)
     for t in range(network.timesteps - 1, -1, -1):
-        ds = sums[min(t, sums.shape[0] - 1)] - alpha * potentials[t] * following
-        gradients[t] = beta * ds * masks[t] + alpha * (1 - spikes[t]) * following
+        ds = sums[min(t, sums.shape[0] - 1)]
+        if neuron.reset_gradient:
+            ds = ds - (drop if neuron.subtracts else alpha * potentials[t]) * following
+        kept = alpha * following if neuron.subtracts else alpha * (1 - spikes[t]) * following
+        gradients[t] = beta * ds * masks[t] + kept
         following = gradients[t]
     return gradients

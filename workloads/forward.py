@@ -90,7 +90,8 @@ def layer_activity(
     constants = network.constants
     lif = (constants.alpha, constants.threshold, constants.low, constants.high)
     sums = _layer_sums(network, arithmetic, weights, number, inputs, activity, counts)
-    states = neuron(sums.reshape(sums.shape[0], -1), network.timesteps, lif, arithmetic.value, arithmetic.sum)
+    rows, formats = sums.reshape(sums.shape[0], -1), (arithmetic.value, arithmetic.sum)
+    states = neuron(rows, network.timesteps, lif, *formats, constants.reset)
     shape = (network.timesteps, *sums.shape[1:])
     return Activity(*(state.reshape(shape) for state in states))
 

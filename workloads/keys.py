@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rtl_models.errors import InputError
@@ -30,3 +31,10 @@ def whole(value: object, where: str, lowest: int, highest: int | None = None) ->
 def positive(value: object, where: str) -> int:
     """Return a whole number of at least one; raises InputError for anything else."""
     return whole(value, where, 1)
+
+
+def real(value: object, where: str) -> float:
+    """Return a finite number; raises InputError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError("wrong value", where, value, "a finite number")
+    return float(value)

@@ -13,13 +13,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
 
 from rtl_models.errors import InputError
 from workloads.joined_layers import bias_parts, shortcut_parts
-from workloads.keys import positive, table, whole
+from workloads.keys import positive, real, table, whole
 from workloads.layer import CONSTANT, INPUT, Layer
+from workloads.neuron import NeuronConstants, NeuronParameters, parse_neuron
 
 if TYPE_CHECKING:
     from workloads.weights_file import WeightsFile
@@ -45,38 +45,6 @@ _SUFFIXES = (".yaml", ".yml")
 MOST_VALUES = 2**32
 """Weights of a layer, and potentials of a sample, at most: 8 GiB of either in binary16."""
 DEFAULT_INITIAL_GAIN = 0.5  # firing 0.1..0.4 in up to four layers of the default neuron; docs/training.md
-
-
-@dataclass(frozen=True)
-class NeuronParameters:
-    """Decimal constants of the leaky integrate-and-fire neuron, as a network file states them."""
-
-    alpha: float = 0.25
-    threshold: float = 0.25
-    interval: float = 0.5
-    beta: float = 1.0
-
-
-@dataclass(frozen=True)
-class NeuronConstants:
-    """The machine's five neuron constants, computed in binary64 and rounded once to binary32."""
-
-    alpha: np.float32
-    beta: np.float32
-    threshold: np.float32
-    low: np.float32
-    high: np.float32
-
-    @classmethod
-    def of(cls, neuron: NeuronParameters) -> NeuronConstants:
-        """Round the constants of a network file (docs/contract.md, "Neuron")."""
-        return cls(
-            alpha=np.float32(neuron.alpha),
-            beta=np.float32(neuron.beta),
-            threshold=np.float32(neuron.threshold),
-            low=np.float32(neuron.threshold - neuron.interval),
-            high=np.float32(neuron.threshold + neuron.interval),
-        )
 
 
 @dataclass(frozen=True)
@@ -194,12 +162,11 @@ class Network:
         if self.input.coding == DIRECT:
             source |= {"exponent": self.input.exponent, "signed": self.input.signed}
         source |= {"constant": self.input.constant} if self.input.constant else {}
-        neuron = {name: getattr(self.neuron, name) for name in ("alpha", "threshold", "interval", "beta")}
         return {
             "name": self.name,
             "input": source,
             "timesteps": self.timesteps,
-            "neuron": neuron,
+            "neuron": self.neuron.to_dict(),
             "initial_gain": self.initial_gain,
             **({"normalise": True} if self.normalise else {}),
             "layers": layers,
@@ -243,9 +210,9 @@ def parse_network(raw: object, where: str, folder: Path | None = None) -> Networ
     known = {"name", "input", "timesteps", "neuron", "initial_gain", "normalise", "layers"}
     keys = table(raw, where, known if folder is None else known | {"weights"})
     source = _parse_input(keys.get("input"), f"{where}: input")
-    neuron = _parse_neuron(keys.get("neuron", {}), f"{where}: neuron")
+    neuron = parse_neuron(keys.get("neuron", {}), f"{where}: neuron")
     timesteps = positive(keys.get("timesteps"), f"{where}: timesteps")
-    gain = _number(keys.get("initial_gain", DEFAULT_INITIAL_GAIN), f"{where}: initial_gain")
+    gain = real(keys.get("initial_gain", DEFAULT_INITIAL_GAIN), f"{where}: initial_gain")
     if gain <= 0.0:
         raise InputError("wrong value", f"{where}: initial_gain", gain, "a number > 0")
     normalise = keys.get("normalise", False)
@@ -304,12 +271,6 @@ def _read_yaml(text: str, where: str) -> object:
         raise InputError(f"not valid YAML ({error})", where) from error
 
 
-def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise InputError("wrong value", where, value, "a finite number")
-    return float(value)
-
-
 def _parse_input(raw: object, where: str) -> InputSpec:
     keys = table(raw, where, {"shape", "coding", "exponent", "signed", "constant"})
     shape = keys.get("shape")
@@ -332,16 +293,6 @@ def _parse_input(raw: object, where: str) -> InputSpec:
         if channels == 1:
             raise InputError("no channel is left for the data", f"{where}: constant", constant, "two channels or more")
     return InputSpec(height, width, channels, coding, exponent, signed, constant)
-
-
-def _parse_neuron(raw: object, where: str) -> NeuronParameters:
-    keys = table(raw, where, {"alpha", "threshold", "interval", "beta"})
-    neuron = NeuronParameters(**{key: _number(value, f"{where}: {key}") for key, value in keys.items()})
-    if not 0.0 <= neuron.alpha <= 1.0:
-        raise InputError("wrong value", f"{where}: alpha", neuron.alpha, "0..1")
-    if neuron.interval <= 0.0:
-        raise InputError("wrong value", f"{where}: interval", neuron.interval, "a number > 0")
-    return neuron
 
 
 def _parse_layer(raw: object, shape: tuple[int, int, int], number: int, spiking: bool, where: str) -> Layer:

@@ -106,7 +106,8 @@ class StepRecord:
     """One training step: what `workloads.training_step.training_step` returns and a trace file holds.
 
     `inputs` is bytes [B, H, W, C] (direct coding; uint8 or int8) or spikes [T, B, H, W, C] (uint8 of 0 and 1).
-    `skipped` says that a stored value was not finite, so that the optimiser left its state alone.
+    `skipped` says that a stored value was not finite, so that the optimiser left its state alone. `origin` says where
+    the step was computed; "" is this project's own bit-exact arithmetic.
     """
 
     network: Network
@@ -122,3 +123,4 @@ class StepRecord:
     skipped: bool
     layers: tuple[LayerRecord, ...]
     training: TrainingRun | None = None  # None for a step that belongs to no run
+    origin: str = ""

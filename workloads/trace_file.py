@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rtl_models.errors import InputError
 from rtl_models.formats import format_by_name
+from rtl_models.reset import Reset
 from workloads.network import NeuronConstants, parse_network
 from workloads.record import Arithmetic, Flags, Floats, LayerRecord, OptimiserConstants, StepRecord, TrainingRun
 from workloads.sealed_file import open_sealed, write_sealed
@@ -66,12 +67,14 @@ class Trace:
         self.network = parse_network(json.loads(file["network"].asstr()[()]), where)
         self.arithmetic = _read_arithmetic(file["arithmetic"].attrs)
         self.optimiser = _read_optimiser(file["optimiser"].attrs)
-        self.constants = NeuronConstants(**{name: np.float32(file["constants"].attrs[name]) for name in _CONSTANTS})
+        self.constants = _read_constants(file["constants"].attrs)
         self.step = int(attributes["step"])
         self.seed = int(attributes["seed"])
         self.dataset = str(attributes["dataset"])
         self.loss = float(attributes["loss"])
         self.skipped = bool(attributes["skipped"])
+        self.origin = str(attributes.get("origin", ""))
+        """Where the step was computed; "" is this project's own bit-exact arithmetic."""
         self.batch = int(attributes["batch"])
         self.training = _read_training(file[_TRAINING].attrs) if _TRAINING in file else None
         """The training run that the step belongs to; None where the file says nothing of one."""
@@ -96,6 +99,11 @@ class Trace:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def bit_exact(self) -> bool:
+        """Whether the contract fixes every bit: all values are finite, and the step was computed by it."""
+        return not self.skipped and not self.origin
 
     def close(self) -> None:
         """Close the file; the arrays that were read stay valid."""
@@ -191,6 +199,7 @@ class Trace:
             loss=self.loss,
             skipped=self.skipped,
             layers=tuple(layers),
+            origin=self.origin,
             training=self.training,
         )
 
@@ -248,6 +257,8 @@ def _fill(file: h5py.File, record: StepRecord) -> None:
             "numpy_version": np.__version__,
         }
     )
+    if record.origin:
+        file.attrs["origin"] = record.origin
     file.create_dataset("network", data=json.dumps(record.network.to_dict()))
     arithmetic = record.arithmetic
     file.create_group("arithmetic").attrs.update(
@@ -272,7 +283,8 @@ def _fill(file: h5py.File, record: StepRecord) -> None:
     if record.training is not None:
         _write_training(file.create_group(_TRAINING).attrs, record.training)
     constants = record.network.constants
-    file.create_group("constants").attrs.update({name: getattr(constants, name) for name in _CONSTANTS})
+    reset = {name: value for name, value in constants.reset._asdict().items() if value}  # none of the default
+    file.create_group("constants").attrs.update({name: getattr(constants, name) for name in _CONSTANTS} | reset)
     for name, spec in step_tensors(record.network, batch).items():
         _write_tensor(file, name, spec, getattr(record, name))
     for index, layer in enumerate(record.layers):
@@ -320,6 +332,15 @@ def _read_training(attributes: h5py.AttributeManager) -> TrainingRun:
         data=str(attributes["data"]),
         weights=str(attributes.get("weights", "")),
     )
+
+
+def _read_constants(attributes: h5py.AttributeManager) -> NeuronConstants:
+    reset = Reset(
+        subtract=bool(attributes.get("subtract", False)),
+        drop=np.float32(attributes.get("drop", 0.0)),
+        detached=bool(attributes.get("detached", False)),
+    )
+    return NeuronConstants(**{name: np.float32(attributes[name]) for name in _CONSTANTS}, reset=reset)
 
 
 def _read_optimiser(attributes: h5py.AttributeManager) -> OptimiserConstants:

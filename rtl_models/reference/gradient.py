@@ -7,8 +7,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtl_models.formats import FloatFormat, round_to
+from rtl_models.reference.neuron import held_reset
 from rtl_models.reference.rounding import Rounding, round_float, round_product, round_sum, rounding
 from rtl_models.reference.threads import run_parts, split
+from rtl_models.reset import TO_ZERO, Reset
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.uint8]
@@ -23,16 +25,17 @@ def gradient_unit(
     constants: tuple[np.float32, np.float32],
     value: FloatFormat,
     total: FloatFormat,
+    reset: Reset = TO_ZERO,
 ) -> Floats:
     """Return du [T, N] of backward sums [T, N], or [1, N] where they are the same for all t; T descending.
 
-    r = round_sum(round_sum(alpha u) du_next); ds = round_sum(sum - r); g = round_sum(beta ds) if f, else +0;
-    h = +0 if s, else round_sum(alpha du_next); du = round_value(round_sum(g + h)); du_next = +0 at t = T.
-    `constants` are alpha, beta.
+    r = round_sum(c du_next), c = drop where `reset` subtracts, else round_sum(alpha u); ds = sum where it is detached,
+    else round_sum(sum - r); g = round_sum(beta ds) if f, else +0; h = +0 if s and the reset is to zero, else
+    round_sum(alpha du_next); du = round_value(round_sum(g + h)); du_next = +0 at t = T. `constants` are alpha, beta.
     """
     gradients = np.zeros(potentials.shape, np.float32)
     parts = split(potentials.shape[1], _LEAST_NEURONS)
-    arguments = (sums, potentials, spikes, masks, gradients, constants, rounding(value), rounding(total))
+    arguments = (sums, potentials, spikes, masks, gradients, constants, reset, rounding(value), rounding(total))
     run_parts(_gradients, parts, *arguments)
     return gradients
 
@@ -86,11 +89,13 @@ def _gradients(
     masks: Flags,
     gradients: Floats,
     constants: tuple[np.float32, np.float32],
+    reset: Reset,
     value: Rounding,
     total: Rounding,
     start: int,
     stop: int,
 ) -> None:
+    held = held_reset(reset, total)
     last = potentials.shape[0] - 1
     for t in range(last, -1, -1):
         row = sums[min(t, sums.shape[0] - 1)]
@@ -99,7 +104,7 @@ def _gradients(
             later = gradients[after, i]
             following = later if t < last else np.float32(0.0)
             gates = (spikes[t, i], masks[t, i])
-            gradients[t, i] = differentiate(row[i], potentials[t, i], following, gates, constants, value, total)
+            gradients[t, i] = differentiate(row[i], potentials[t, i], following, gates, constants, held, value, total)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -109,17 +114,22 @@ def differentiate(
     following: np.float32,
     gates: tuple[np.uint8, np.uint8],
     constants: tuple[np.float32, np.float32],
+    reset: Reset,
     value: Rounding,
     total: Rounding,
 ) -> np.float32:
     """Return du of one neuron and timestep; `following` is du one timestep later; `gates` are its s and f."""
     alpha, beta = constants
     spike, mask = gates
-    r = round_sum(np.float32(round_product(alpha, potential, total) * following), total)
-    through = round_product(beta, round_sum(np.float32(backward_sum - r), total), total)
+    ds = backward_sum
+    if not reset.detached:
+        c = reset.drop if reset.subtract else round_product(alpha, potential, total)
+        r = round_sum(np.float32(c * following), total)
+        ds = round_sum(np.float32(backward_sum - r), total)
+    through = round_product(beta, ds, total)
     kept = round_product(alpha, following, total)
     g = through if mask else np.float32(0.0)
-    h = np.float32(0.0) if spike else kept
+    h = np.float32(0.0) if spike and not reset.subtract else kept
     return np.float32(round_float(round_sum(np.float32(g + h), total), value))
 
 

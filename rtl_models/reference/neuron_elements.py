@@ -10,8 +10,9 @@ from rtl_models.formats import encode
 from rtl_models.pipeline import PipelineGeometry
 from rtl_models.pipeline_task import Payload, PipelineTask
 from rtl_models.reference.lut import scale_sums
-from rtl_models.reference.neuron import fire
+from rtl_models.reference.neuron import fire, held_reset
 from rtl_models.reference.rounding import Rounding, rounding
+from rtl_models.reset import TO_ZERO, Reset
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.uint8]
@@ -23,15 +24,17 @@ def neuron_elements(task: PipelineTask, geometry: PipelineGeometry) -> dict[str,
     fields = task.elements
     x = task.numbers("x", total)
     before = task.numbers("u_before", value)
-    leaks = (fields["first"] | fields["s_before"]) == 0
+    first, fired = fields["first"] == 1, fields["s_before"] == 1
     u = np.empty(len(x), np.float32)
     s, f = np.empty(len(x), np.uint8), np.empty(len(x), np.uint8)
     for number, group in task.groups:
         alpha, threshold, low, high, scale = task.constants_of(number, ("alpha", "threshold", "low", "high", "scale"))
         scaled = x[group].copy()
         scale_sums(scaled, scale, rounding(total))
+        reset = TO_ZERO
         lif = (alpha, threshold, low, high)
-        _fire(scaled, before[group], leaks[group], u[group], s[group], f[group], lif, rounding(value), rounding(total))
+        state = (scaled, before[group], first[group], fired[group], u[group], s[group], f[group])
+        _fire(*state, lif, reset, rounding(value), rounding(total))
     return {"u": encode(u, value), "s": s, "f": f}
 
 
@@ -39,13 +42,16 @@ def neuron_elements(task: PipelineTask, geometry: PipelineGeometry) -> dict[str,
 def _fire(
     x: Floats,
     before: Floats,
-    leaks: NDArray[np.bool_],
+    first: NDArray[np.bool_],
+    fired: NDArray[np.bool_],
     u: Floats,
     s: Flags,
     f: Flags,
     constants: tuple[np.float32, np.float32, np.float32, np.float32],
+    reset: Reset,
     value: Rounding,
     total: Rounding,
 ) -> None:
+    held = held_reset(reset, total)
     for i in range(x.size):
-        u[i], s[i], f[i] = fire(x[i], before[i], leaks[i], constants, value, total)
+        u[i], s[i], f[i] = fire(x[i], before[i], (first[i], fired[i]), constants, held, value, total)

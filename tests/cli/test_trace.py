@@ -96,6 +96,19 @@ def test_step_that_was_not_finite(tmp_path: Path, record: StepRecord, capsys: py
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["loss"] is None
 
 
+def test_a_step_computed_elsewhere_and_another_reset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = small_network(neuron={"reset": "subtract", "reset_by": 0.5, "reset_gradient": False})
+    write_trace(dataclasses.replace(random_record(network), origin="another framework"), tmp_path / "step.h5")
+    assert main(["trace", "info", str(tmp_path / "step.h5")]) == 0
+    text = capsys.readouterr().out
+    assert "origin      another framework\n" in text
+    assert "high 0.75, drop 0.125, reset subtract, reset without a gradient\n" in text
+    assert main(["trace", "info", str(tmp_path / "step.h5"), "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["origin"] == "another framework"
+    assert described["constants"]["drop"] == 0.125
+
+
 @pytest.mark.parametrize(
     ("damage", "text"),
     [

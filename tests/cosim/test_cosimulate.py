@@ -228,6 +228,23 @@ def test_a_skipped_step_is_not_compared_with_its_trace(tmp_path: Path, config: C
     ]
 
 
+@needs_verilator
+def test_a_step_computed_elsewhere_is_compared_with_the_reference_alone(tmp_path: Path, config: Config) -> None:
+    """Operands are the trace's: here tensors that do not follow from each other."""
+    record = make_step(small_network(signed=True, exponent=6))
+    layers = [replace(layer, weight_gradient=layer.weight_gradient + 1) for layer in record.layers]
+    write_trace(replace(record, layers=tuple(layers), origin="another framework"), tmp_path / "trace")
+    result = cosimulate(tmp_path / "trace", config, simulator="verilator")
+    assert result.passed
+    assert {entry.engine for entry in result.comparisons} == set(ENGINES)
+    compared = {entry.engine for entry in result.comparisons if entry.trace_results}
+    assert compared == {"transposition"}  # which computes nothing
+    assert result.notes == [
+        "the step was computed by another framework, not bit by bit as the machine does: operands are the trace's, and "
+        "what the units make of them is compared with the reference alone"
+    ]
+
+
 def test_without_verilator_myhdl_runs_alone(trace_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "available_simulators", lambda: ("myhdl",))
     result = cosimulate(trace_path, config)
@@ -239,6 +256,18 @@ def test_without_verilator_myhdl_runs_alone(trace_path: Path, config: Config, mo
         InputError, match=r"all tiles need Verilator, .* about 0\.0 h\), got 'auto', allowed: verilator, m"
     ):
         cosimulate(trace_path, config, "all")
+
+
+@pytest.mark.parametrize(
+    ("reset", "got"), [("subtract", "subtract, reset_gradient true"), ("zero", "zero, reset_gradient")]
+)
+def test_a_reset_without_rtl_is_refused(reset: str, got: str, tmp_path: Path, config: Config) -> None:
+    network = small_network(signed=True, exponent=6)
+    network = replace(network, neuron=replace(network.neuron, reset=reset, reset_gradient=reset != "zero"))
+    write_trace(make_step(network), tmp_path / "trace")
+    words = f"^small: neuron: reset: neurons of this kind have no RTL and cannot be co-simulated, got '{got}"
+    with pytest.raises(InputError, match=words):
+        cosimulate(tmp_path / "trace", config)
 
 
 def test_all_in_myhdl_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Config) -> None:

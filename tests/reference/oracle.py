@@ -148,8 +148,10 @@ class OracleStep:
                 sums[here] = sums[(0, *here[1:])] if once else self.sum_at(number, layer, here)
                 before = (here[0] - 1, *here[1:])
                 p = 0.0
-                if here[0] > 0 and not s[before]:
+                if here[0] > 0 and (constants.reset.subtract or not s[before]):
                     p = multiply(float(constants.alpha), float(u[before]), total)
+                if here[0] > 0 and constants.reset.subtract and s[before]:
+                    p = add(p, -to_format(float(constants.reset.drop), total), total)
                 u[here] = to_format(add(p, float(sums[here]), total), value)
                 s[here] = u[here] > constants.threshold
                 f[here] = constants.low < u[here] < constants.high
@@ -188,7 +190,8 @@ class OracleStep:
 
     def backward(self, labels: Any, scale_log2: int) -> None:
         T, total, value = self.network.timesteps, self.arithmetic.sum, self.arithmetic.value
-        alpha, beta = float(self.network.constants.alpha), float(self.network.constants.beta)
+        constants, reset = self.network.constants, self.network.constants.reset
+        alpha, beta = float(constants.alpha), float(constants.beta)
         exponentials = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
         softmax = exponentials / exponentials.sum(axis=1, keepdims=True)
         onehot = np.eye(self.network.classes)[labels]
@@ -211,10 +214,14 @@ class OracleStep:
                     here = (t, *place)
                     following = float(du[(t + 1, *place)]) if t < T - 1 else 0.0
                     summed = self.sum_from_above(number, here)
-                    r = multiply(multiply(alpha, float(u[here]), total), following, total)
-                    ds = add(summed, -r, total)
+                    c = (
+                        to_format(float(reset.drop), total)
+                        if reset.subtract
+                        else multiply(alpha, float(u[here]), total)
+                    )
+                    ds = summed if reset.detached else add(summed, -multiply(c, following, total), total)
                     g_term = multiply(beta, ds, total) if f[here] else 0.0
-                    h = 0.0 if s[here] else multiply(alpha, following, total)
+                    h = 0.0 if s[here] and not reset.subtract else multiply(alpha, following, total)
                     du[here] = to_format(add(g_term, h, total), value)
             self.gradients[number] = self.du_at[number] = du
 

@@ -41,6 +41,12 @@ def test_training_and_a_skipped_step(linear: Run) -> None:
     assert "loss not finite, seed 0" in summary(content | {"training": TRAINING})
 
 
+def test_a_step_computed_elsewhere(linear: Run) -> None:
+    content = linear.content | {"network": linear.content["network"] | {"origin": "another framework"}}
+    assert "the step was computed by another framework, not bit by bit as the machine does" in summary(content)
+    assert "was computed by" not in summary(linear.content)
+
+
 def test_the_run_that_the_step_belongs_to(linear: Run) -> None:
     network = linear.content["network"]
     assert "epochs in all" not in summary(linear.content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from rtl_models.errors import InputError
 from workloads.network import Layer, NeuronConstants, NeuronParameters, list_networks, load_network, parse_network
+from workloads.neuron import SUBTRACT
 
 GOOD: dict[str, Any] = {
     "name": "net",
@@ -119,8 +121,24 @@ def test_constants_are_rounded_once_from_binary64() -> None:
     constants = NeuronConstants.of(neuron)
     assert constants.low == np.float32(0.3 - 0.7)
     assert constants.high == np.float32(0.3 + 0.7)
-    for value in vars(constants).values():
-        assert value.dtype == np.float32
+    assert constants.reset == (False, 0.0, False)
+    for name in ("alpha", "beta", "threshold", "low", "high"):
+        assert getattr(constants, name).dtype == np.float32
+
+
+def test_the_drop_is_rounded_once_from_binary64() -> None:
+    by_threshold = NeuronParameters(alpha=0.1, threshold=0.3, reset=SUBTRACT)
+    for neuron, drop in ((by_threshold, 0.1 * 0.3), (replace(by_threshold, reset_by=0.7), 0.1 * 0.7)):
+        reset = NeuronConstants.of(neuron).reset
+        assert reset == (True, np.float32(drop), False)
+        assert reset.drop.dtype == np.float32
+
+
+@pytest.mark.parametrize("reset", [{"reset": "subtract", "reset_by": 0.5, "reset_gradient": False}, {}])
+def test_a_reset_stands_in_the_file_where_it_is_no_default(reset: dict[str, Any]) -> None:
+    network = parse_network(changed(["neuron"], reset), "f")
+    assert network.to_dict()["neuron"].keys() - {"alpha", "threshold", "interval", "beta"} == reset.keys()
+    assert parse_network(network.to_dict(), "f") == network
 
 
 @pytest.mark.parametrize("name", list_networks())
@@ -197,7 +215,11 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
         (("normalise",), 1, r"^f: normalise: wrong value, got 1, allowed: true, false$"),
         (("initial_gain",), 0, r"^f: initial_gain: wrong value, got 0.0, allowed: a number > 0$"),
         (("initial_gain",), True, r"^f: initial_gain: wrong value, got True, allowed: a finite number$"),
-        (("neuron", "leak"), 1, r"^f: neuron: unknown key, got 'leak', allowed: alpha, beta, interval, threshold$"),
+        (
+            ("neuron", "leak"),
+            1,
+            r"^f: neuron: unknown key, got 'leak', allowed: alpha, beta, interval, reset, .*, threshold$",
+        ),
         (("neuron", "alpha"), "x", r"^f: neuron: alpha: wrong value, got 'x', allowed: a finite number$"),
         (("neuron", "beta"), float("nan"), r"^f: neuron: beta: wrong value, got nan, allowed: a finite number$"),
         (("neuron", "alpha"), 1.5, r"^f: neuron: alpha: wrong value, got 1.5, allowed: 0\.\.1$"),
@@ -234,6 +256,36 @@ def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
             ("layers", 0, "conv", "kernel"),
             [11, 1],
             r"^f: layers\[1\]: conv: kernel: the kernel is larger than its input, got \[11, 1\], allowed: at most ",
+        ),
+        (
+            ["neuron", "reset"],
+            "hard",
+            r"^f: neuron: reset: unknown reset, got 'hard', allowed: zero, subtract$",
+        ),
+        (
+            ["neuron", "reset_by"],
+            0.5,
+            r"^f: neuron: reset: reset_by belongs to reset subtract, got 'zero', allowed: subtract$",
+        ),
+        (
+            ["neuron"],
+            {"reset": "subtract", "reset_by": 0},
+            r"^f: neuron: reset_by: wrong value, got 0.0, allowed: a number > 0$",
+        ),
+        (
+            ["neuron"],
+            {"reset": "subtract", "reset_by": "much"},
+            r"^f: neuron: reset_by: wrong value, got 'much', allowed: a finite number$",
+        ),
+        (
+            ["neuron"],
+            {"reset": "subtract", "threshold": -0.5},
+            r"^f: neuron: reset_by: the threshold, by which subtract resets, must be above 0, got -0.5",
+        ),
+        (
+            ["neuron", "reset_gradient"],
+            1,
+            r"^f: neuron: reset_gradient: wrong value, got 1, allowed: true, false$",
         ),
         (
             ["timesteps"],

@@ -124,6 +124,35 @@ def test_constants_are_the_binary32_ones(tmp_path: Path) -> None:
         assert trace.constants.alpha.dtype == np.float32
 
 
+@pytest.mark.parametrize("reset", [{"reset": "subtract", "reset_by": 0.7}, {"reset_gradient": False}])
+def test_the_reset_of_the_neurons(reset: dict[str, Any], tmp_path: Path) -> None:
+    network = small_network(neuron={"alpha": 0.1} | reset)
+    write_trace(random_record(network), tmp_path / "step.h5")
+    with open_trace(tmp_path / "step.h5") as trace:
+        assert trace.network.neuron == network.neuron
+        assert trace.constants == network.constants
+        assert trace.constants.reset.drop == (np.float32(0.1 * 0.7) if "reset" in reset else 0)
+
+
+def test_a_default_reset_and_origin_leave_no_mark(tmp_path: Path) -> None:
+    write_trace(random_record(small_network()), tmp_path / "step.h5")
+    with h5py.File(tmp_path / "step.h5") as file:
+        assert sorted(file["constants"].attrs) == ["alpha", "beta", "high", "low", "threshold"]
+        assert "origin" not in file.attrs
+        assert "reset" not in json.loads(file["network"].asstr()[()])["neuron"]
+
+
+def test_a_step_computed_elsewhere_says_so(tmp_path: Path) -> None:
+    record = random_record(small_network())
+    write_trace(dataclasses.replace(record, origin="snnTorch"), tmp_path / "step.h5")
+    with open_trace(tmp_path / "step.h5") as trace:
+        assert (trace.origin, trace.bit_exact) == ("snnTorch", False)
+        assert trace.record().origin == "snnTorch"
+    write_trace(dataclasses.replace(record, skipped=True), tmp_path / "step.h5")
+    with open_trace(tmp_path / "step.h5") as trace:
+        assert (trace.origin, trace.bit_exact) == ("", False)
+
+
 def test_same_record_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_trace(random_record(small_network()), tmp_path / name)

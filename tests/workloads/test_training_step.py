@@ -29,7 +29,13 @@ POOLED = [
 """Planes of 4 x 4, 3 x 3 and 2 x 2 on an input of 4 x 3: windows of 2 x 2, 3 x 3 and the whole plane."""
 
 
-def small_network(coding: str, first: str = "conv", timesteps: int = 3, **source: Any) -> Network:
+SUBTRACT = {"reset": "subtract"}
+DETACHED = {"reset_gradient": False}
+
+
+def small_network(
+    coding: str, first: str = "conv", timesteps: int = 3, reset: dict[str, Any] | None = None, **source: Any
+) -> Network:
     """Odd planes, a stride, channels that are no multiple of k, and two fully connected layers.
 
     `first`: "linear" leaves the convolutions out; "pool" pools each of three, the last over its whole plane.
@@ -43,7 +49,7 @@ def small_network(coding: str, first: str = "conv", timesteps: int = 3, **source
     raw = {
         "input": {"shape": [4, 3, 3], "coding": coding} | source,
         "timesteps": timesteps,
-        "neuron": NEURON,
+        "neuron": NEURON | (reset or {}),
         "initial_gain": 1.0 if first == "pool" else 0.5,
         "layers": {"conv": layers, "linear": layers[2:], "pool": POOLED}[first],
     }
@@ -134,6 +140,10 @@ CASES = {
         small_network("spikes", "pool", timesteps=2),
         Arithmetic(BINARY32, BINARY32, k=1, lanes=1, micro_batch=1),
     ),
+    "subtract": (small_network("spikes", "linear", 5, SUBTRACT | {"reset_by": 0.7}), Arithmetic(k=3, micro_batch=2)),
+    "subtract, binary16 sums": (small_network("spikes", "linear", 5, SUBTRACT), Arithmetic(BINARY16, BINARY16)),
+    "subtract, detached": (small_network("spikes", "linear", 5, SUBTRACT | DETACHED), Arithmetic(lanes=4)),
+    "detached": (small_network("spikes", "linear", 5, DETACHED), Arithmetic(BFLOAT16, BFLOAT16, k=2)),
     "one timestep": (small_network("direct", timesteps=1, exponent=8), Arithmetic(k=6, lanes=32, micro_batch=4)),
 }
 

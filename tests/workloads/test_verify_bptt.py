@@ -26,7 +26,8 @@ from workloads.training_step import training_step
 from workloads.verify_bptt import verify_file, verify_machine
 
 FOLDER = Path(__file__).parent / "data" / "bptt"
-FILES = sorted(FOLDER.glob("*.npz"))
+RESETS = FOLDER.with_name("bptt_resets")  # other resets, made by the script beside them
+FILES = sorted([*FOLDER.glob("*.npz"), *RESETS.glob("*.npz")])
 SMALL = FOLDER / "mlp_spikes.npz"
 PIXELS = FOLDER / "planes7_bytes_t1.npz"
 
@@ -96,6 +97,24 @@ def changed(tmp_path: Path, source: Path, change: Callable[[dict[str, Any]], Non
     path = tmp_path / "changed.npz"
     np.savez(path, **content)
     return path
+
+
+@pytest.mark.parametrize(
+    ("name", "neuron"),
+    [
+        ("subtract", {"reset_by": 0.31}),
+        ("subtract", {"reset": "zero"}),
+        ("subtract_by", {"reset_gradient": False}),
+        ("subtract_detached", {"reset_gradient": True}),
+        ("zero_detached", {"reset_gradient": True}),
+    ],
+)
+def test_another_reset_than_the_reference_has_is_outside(tmp_path: Path, name: str, neuron: dict[str, Any]) -> None:
+    path = RESETS / f"{name}.npz"
+    with np.load(path) as arrays:
+        meta = json.loads(str(arrays["meta"]))
+    verdict = verify_file(changed(tmp_path, path, put_meta(neuron=meta["neuron"] | neuron)))
+    assert not verdict.modes[0].good
 
 
 def put(key: str, value: Any) -> Callable[[dict[str, Any]], None]:

@@ -67,7 +67,9 @@ def describe(opened: Trace, file: Path) -> dict[str, Any]:
                 "subnormal": opened.subnormal(index),
             }
         )
-    constants = {name: _finite(value) for name, value in vars(opened.constants).items()}
+    constants, reset = vars(opened.constants), opened.constants.reset
+    constants = {name: constants[name] for name in constants if name != "reset"}
+    constants |= {"drop": reset.drop} if reset.subtract else {}
     rates = {name: _finite(getattr(optimiser, name)) for name in ("learning_rate", "momentum", "weight_decay")}
     return {
         "file": str(file),
@@ -82,9 +84,10 @@ def describe(opened: Trace, file: Path) -> dict[str, Any]:
         "timesteps": opened.timesteps,
         "loss": _finite(opened.loss),
         "skipped": opened.skipped,
+        "origin": opened.origin,
         "arithmetic": asdict(arithmetic) | {"value": arithmetic.value.name, "sum": arithmetic.sum.name},
         "optimiser": rates | {"scale_log2": optimiser.scale_log2, "dynamic_scale": optimiser.dynamic_scale},
-        "constants": constants,
+        "constants": {name: _finite(value) for name, value in constants.items()},
         "versions": opened.versions,
         "tensors": {name: _describe_tensor(spec) for name, spec in opened.step_tensors.items()},
         "layers": layers,
@@ -127,15 +130,24 @@ def _facts(description: dict[str, Any]) -> dict[str, str]:
         "data": f"{description['dataset']}, seed {description['seed']}, batch {description['batch']}",
         "step": f"{description['step']}, loss {loss}" + (", skipped" if description["skipped"] else ""),
         "training": description["training"]["words"] if description["training"] else "not recorded",
+        **({"origin": description["origin"]} if description["origin"] else {}),
         "arithmetic": f"values {arithmetic['value']}, sums {arithmetic['sum']}, k {arithmetic['k']}, "
         f"{arithmetic['lanes']} lanes, micro-batch {arithmetic['micro_batch']}",
-        "neuron": ", ".join(f"{name} {value:g}" for name, value in description["constants"].items()),
+        "neuron": _neuron(description),
         "optimiser": f"learning rate {optimiser['learning_rate']:g}, momentum {optimiser['momentum']:g}, "
         f"weight decay {optimiser['weight_decay']:g}, {scale}",
         "written by": ", ".join(f"{name} {version}" for name, version in description["versions"].items()),
         "size": f"{description['file_bytes']:,} bytes",
         "sha256": description["sha256"],
     }
+
+
+def _neuron(description: dict[str, Any]) -> str:
+    """Constants, and where it is not the default how the neuron resets."""
+    told = [f"{name} {value:g}" for name, value in description["constants"].items()]
+    neuron = description["network"]["neuron"]
+    told += [f"reset {neuron['reset']}"] if "reset" in neuron else []
+    return ", ".join(told + ([] if neuron.get("reset_gradient", True) else ["reset without a gradient"]))
 
 
 def _shape(layer: dict[str, Any]) -> str:

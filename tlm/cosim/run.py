@@ -28,7 +28,7 @@ from tlm.cosim.sample import strata
 from tlm.cosim.tile_file import FailingTile, write_tile
 from tlm.cosim.under_test import UnderTest
 from tlm.cosim.units import ENGINES, HARDWARE, open_engines
-from tlm.rtl_geometry import check_has_rtl
+from tlm.rtl_geometry import check_has_rtl, check_reset_has_rtl
 from tlm.trace_config import check_same_arithmetic, config_for_trace
 from workloads.trace_file import Trace, open_trace
 
@@ -95,6 +95,7 @@ def cosimulate(
             config = config_for_trace(opened.arithmetic)
         check_same_arithmetic(config, opened.arithmetic)
         check_has_rtl(config)
+        check_reset_has_rtl(opened.network)
         engines = open_engines(opened, config)
         counts = [engine.count(layer) for engine in engines.values() for layer in engine.layers]
         plan = _plan(simulator, mode, counts)
@@ -251,6 +252,11 @@ def _note_limits(result: CosimResult, plan: _Plan, simulator: str, mode: str, tr
     if trace.skipped:
         result.notes.append(
             "the step held non-finite values, whose bits are unspecified: nothing is compared with the trace"
+        )
+    elif trace.origin:
+        result.notes.append(
+            f"the step was computed by {trace.origin}, not bit by bit as the machine does: operands are the trace's, "
+            "and what the units make of them is compared with the reference alone"
         )
 
 

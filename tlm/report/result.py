@@ -99,6 +99,7 @@ def _network(trace: Trace) -> dict[str, Any]:
         "step": trace.step,
         "seed": trace.seed,
         "skipped": trace.skipped,
+        "origin": trace.origin,
         "run": _training_run(trace),
     }
 

@@ -31,6 +31,8 @@ def print_summary(content: dict[str, Any], console: Console) -> None:
         _print_training(content["training"], console)
     if network["skipped"]:
         console.print("[yellow]the step had a value that is not finite: the optimiser left the weights alone[/]")
+    if network.get("origin"):
+        console.print(f"the step was computed by {escape(network['origin'])}, not bit by bit as the machine does")
     console.print(_engines(content))
     console.print(_dram(content))
     _print_cosim(content["cosim"], console)

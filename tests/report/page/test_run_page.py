@@ -77,9 +77,10 @@ def test_what_was_not_run_is_said(run: Run, events: list[dict[str, Any]]) -> Non
     assert "no cycle law is proved by this run" in shown
     assert "units of these number formats were not synthesised" in shown
     assert "Held-out" not in shown
-    network = run.content["network"] | {"skipped": True}
+    network = run.content["network"] | {"skipped": True, "origin": "another framework"}
     shown = " ".join(Reader(run_page(run.content | {"network": network}, events)).texts)
     assert "not finite: the optimiser left the weights alone" in shown
+    assert "The step was computed by another framework, not bit by bit" in shown
 
 
 def test_a_failed_co_simulation_stands_out(content: dict[str, Any], events: list[dict[str, Any]]) -> None:

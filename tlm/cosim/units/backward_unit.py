@@ -149,7 +149,7 @@ class Backward(Engine):
         consumers, masks = step_operands(self.trace, key.layer, samples, key.row, weights=True)
         tasks = backward_tasks(consumers, masks, self.config, key.block, largest_task=LONGEST_TASK)
         for part, work in enumerate(tasks):
-            made, in_trace = (NOTHING, NOTHING) if self.trace.skipped else self._gradients(key, work)
+            made, in_trace = self._gradients(key, work) if self.trace.bit_exact else (NOTHING, NOTHING)
             yield Expectation(key, work.task, self._results(work), made, in_trace, part)
 
     def _results(self, work: UnitTask) -> Results:

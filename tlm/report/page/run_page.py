@@ -112,6 +112,8 @@ def _story(content: dict[str, Any]) -> list[str]:
         told.append(f"Held-out accuracy {percent(training['held_out_accuracy'])}, loss {loss}.")
     if network["skipped"]:
         told.append("The step had a value that is not finite: the optimiser left the weights alone.")
+    if network.get("origin"):
+        told.append(f"The step was computed by {network['origin']}, not bit by bit as the machine does.")
     if content["provisional"]:
         told.append("The configuration is provisional, a hand estimate.")
     return told
