@@ -178,15 +178,16 @@ def _drop(stage: Neurons) -> float:
 
 def _neuron(stage: Neurons, notes: list[str]) -> dict[str, Any]:
     """Return the neuron of a network file without its surrogate."""
-    if stage.reset != ZERO or not stage.reset_gradient:
-        raise InputError("the machine's reset is to zero, with its gradient", stage.where, stage.reset, ZERO)
     threshold = stage.threshold
     if stage.fires_at_threshold:
         threshold = float(str(np.nextafter(np.float32(threshold), np.float32(-np.inf))))
         notes.append(
             f"neurons fire at the threshold and above: above {threshold}, the binary32 number before {stage.threshold}"
         )
-    return {"alpha": stage.alpha, "threshold": threshold}
+    neuron: dict[str, Any] = {"alpha": stage.alpha, "threshold": threshold}
+    if stage.reset == SUBTRACT:
+        neuron |= {"reset": SUBTRACT, "reset_by": stage.threshold if stage.reset_by is None else stage.reset_by}
+    return neuron if stage.reset_gradient else neuron | {"reset_gradient": False}
 
 
 @dataclass

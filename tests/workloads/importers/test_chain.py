@@ -154,6 +154,20 @@ def test_gain_and_thresholds_go_into_the_weights() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("constants", "told"),
+    [
+        ({"reset": "subtract"}, {"reset": "subtract", "reset_by": 0.25}),
+        ({"reset": "subtract", "reset_by": 0.5}, {"reset": "subtract", "reset_by": 0.5}),
+        ({"reset_gradient": False}, {"reset_gradient": False}),
+    ],
+)
+def test_resets(constants: dict[str, Any], told: dict[str, Any]) -> None:
+    stages = [replace(s, **constants) if isinstance(s, Neurons) else s for s in chain()]
+    wanted = {"alpha": 0.5, "threshold": 0.25, "interval": 0.5, "beta": 1.0, **told}
+    assert build(stages).network.neuron.to_dict() == wanted
+
+
 def test_neurons_that_fire_at_the_threshold() -> None:
     at = {"fires_at_threshold": True}
     stages = chain(Convolution("c2", dyadic(3, 4, 3, 3)), neurons("n2", **at))
