@@ -23,6 +23,9 @@ give_up() {
     exit "$exit_set_up_failed"
 }
 
+# Called as soon as the program itself can be imported, while the packages of the tests are still being installed.
+program_ready() { :; }
+
 # set_up_environment run|dev: makes .venv ready for the program (run) or for the tests as well (dev).
 set_up_environment() {
     local kind="$1"
@@ -83,9 +86,13 @@ install_packages() {
         touch "$unfinished_mark"
     fi
     rm -f "$venv"/.h2learn-ready-*
-    pip_install --requirement "$(requirements_file "$kind")"
-    [[ "$kind" == run ]] || install_frameworks
+    pip_install --requirement "$(requirements_file run)"
     pip_install --no-deps --no-build-isolation --editable "$root"
+    if [[ "$kind" == dev ]]; then
+        program_ready
+        pip_install --requirement "$(requirements_file dev)"
+        install_frameworks
+    fi
     rm -f "$unfinished_mark"
     fingerprint "$kind" >"$venv/.h2learn-part"
     mv "$venv/.h2learn-part" "$venv/.h2learn-ready-$kind"

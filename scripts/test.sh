@@ -8,10 +8,21 @@ root="$(cd "$(dirname "$script")/.." && pwd -P)"
 # shellcheck source=scripts/environment.sh
 source "$root/scripts/environment.sh"
 
+# Beside what needs one processor alone, so that the two test processes find the kernels compiled.
+compiling=""
+program_ready() {
+    [[ -z "$compiling" ]] || return 0
+    (cd "$root" && exec "$venv/bin/python" -m tests.compile_kernels) >/dev/null 2>&1 9>&- &
+    compiling="$!"
+    trap 'kill "$compiling" 2>/dev/null || true' EXIT
+}
+
 set_up_environment dev
+program_ready
 cd "$root"
 say "ruff check";           "$venv/bin/ruff" check --quiet .
 say "ruff format --check";  "$venv/bin/ruff" format --quiet --check .
 say "mypy";                 "$venv/bin/mypy" --no-error-summary
 say "pytest"
+wait "$compiling" || true # the tests will tell
 exec "$venv/bin/python" -m pytest -n 2 "$@"

@@ -30,6 +30,7 @@ BARE_OPTIMISATION = "-O2"  # all pairs through a bare adder take 23 % longer wit
 OTHER_OPTIMISATION = "-O0"  # waveforms, the run-time library and Verilator's cold code: what counts is a short build
 RUNTIME = ("verilated", "verilated_vcd_c", "verilated_threads")
 RUNTIME_OBJECT = "runtime.o"
+HEADERS = ("verilated.h",)
 
 _making: dict[Path, threading.Lock] = {}
 """Held while this process makes a folder: a second thread waits for the first."""
@@ -116,8 +117,10 @@ def compile_verilog(verilog: str, unit: Unit, library: Path, variant: Variant = 
     # one compilation of everything; what runs once per model is not worth optimising
     parts = [_include(p.name) for p in sorted(generated.glob(f"V{variant.top_module}*.cpp"))]
     (generated / "all.cpp").write_text("".join([*parts, _include("wrapper.cpp")]), encoding="utf-8")
-    command = ["g++", *COMPILER_FLAGS, _optimisation(variant), *_include_flags(verilator), f"-I{generated}", "-shared"]
-    _call([*command, str(generated / "all.cpp"), *map(str, objects), "-o", str(library), "-lpthread"], unit.name)
+    headers = _precompiled_headers(verilator, _optimisation(variant))
+    command = ["g++", *COMPILER_FLAGS, _optimisation(variant), "-include", str(headers), *_include_flags(verilator)]
+    command += [f"-I{generated}", "-shared", str(generated / "all.cpp"), *map(str, objects)]
+    _call([*command, "-o", str(library), "-lpthread"], unit.name)
     shutil.rmtree(generated)
 
 
@@ -150,6 +153,21 @@ def _runtime_objects(verilator: str) -> list[Path]:
 
     _publish(folder, RUNTIME_OBJECT, make)
     return [folder / RUNTIME_OBJECT]
+
+
+def _precompiled_headers(verilator: str, optimisation: str) -> Path:
+    """Return a header, compiled once for these flags: to read Verilator's headers takes longer than a small model."""
+    key = _hash(tool_versions(verilator), repr((COMPILER_FLAGS, HEADERS)), optimisation)
+    folder = cache_folder() / f"headers-{key}"
+
+    def make(work: Path) -> None:
+        header = work / "headers.h"
+        header.write_text("".join(f"#include <{name}>\n" for name in HEADERS), encoding="utf-8")
+        command = ["g++", *COMPILER_FLAGS, optimisation, *_include_flags(verilator), "-x", "c++-header", str(header)]
+        _call([*command, "-o", f"{header}.gch"], "Verilator's headers")
+
+    _publish(folder, "headers.h.gch", make)
+    return folder / "headers.h"
 
 
 @functools.cache

@@ -169,7 +169,9 @@ def test_wrong_bits_end_the_run_and_are_replayed(mode: str, trace_path: Path, co
 
 
 def test_wrong_cycles_end_the_run_and_are_replayed(trace_path: Path, config: Config, tmp_path: Path) -> None:
-    result = cosimulate(trace_path, config, simulator="myhdl", out=tmp_path, units={"lut_row": slow_row})
+    result = cosimulate(
+        trace_path, config, simulator="myhdl", out=tmp_path, units={"lut_row": slow_row}, sample_streams=8
+    )
     failure = result.failure
     assert failure is not None
     assert "cycle by the law" in failure.difference
@@ -247,7 +249,7 @@ def test_a_step_computed_elsewhere_is_compared_with_the_reference_alone(tmp_path
 
 def test_without_verilator_myhdl_runs_alone(trace_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "available_simulators", lambda: ("myhdl",))
-    result = cosimulate(trace_path, config)
+    result = cosimulate(trace_path, config, sample_streams=8)
     assert result.passed
     assert result.simulators == ("myhdl",)
     assert result.notes == ["Verilator is not installed: MyHDL alone runs short windows of the sampled streams"]

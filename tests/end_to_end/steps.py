@@ -77,6 +77,7 @@ LONG_STEPS = [
     ("direct", "residual", 12),
 ]
 """Steps of so many timesteps that staging some of them takes less room than all tensors."""
+BANKED = ("dram={model: banked, channels: 2, interleave_bytes: 64}",)
 ONE_ARRAY = (
     "forward_engine={arrays: 1, rows: 2, accumulator_depth: 4}",
     "weight_update_engine={arrays: 1, rows: 2, accumulator_depth: 8}",

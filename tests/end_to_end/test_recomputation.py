@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.end_to_end.steps import BATCH, BUFFERS, LONG_STEPS, ONE_ARRAY, STEPS, make_trace, small_buffers, tiny_config
-from tests.end_to_end.test_step import BANKED, assert_accounts_add_up, assert_bytes, run
+from tests.end_to_end.steps import BANKED, BATCH, BUFFERS, LONG_STEPS, ONE_ARRAY, STEPS, make_trace, small_buffers, tiny_config
+from tests.end_to_end.test_step import assert_accounts_add_up, assert_bytes, run
 from tlm.accelerator import Accelerator
 from tlm.engines.streams import forward_streams
 from tlm.kernel.simulation import Simulation
@@ -18,6 +18,7 @@ from tlm.simulation import simulate
 RECOMPUTE = "potentials=recompute"
 UNLIMITED = "dram={model: flat, channels: 1, channel_bytes_per_us: 1000000000000, latency_ps: 0}"
 PIPELINES = ["none", "layer", "end_to_end"]
+OFTEN_ONE_PIPELINE = [*(pytest.param(name, marks=pytest.mark.slow) for name in PIPELINES[:-1]), PIPELINES[-1]]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -33,7 +34,7 @@ def test_recomputing_all_layers_costs_time_and_moves_no_other_byte(step: tuple[s
 
 
 @pytest.mark.parametrize("step", LONG_STEPS)
-@pytest.mark.parametrize("pipeline", PIPELINES)
+@pytest.mark.parametrize("pipeline", OFTEN_ONE_PIPELINE)
 def test_potentials_stay_off_dram_where_storing_spills_them(step: tuple[str, str, int], pipeline: str) -> None:
     """All other buffers are large; this one holds the largest layer and not a byte more."""
     overrides = (f"pipeline={pipeline}", RECOMPUTE)
@@ -55,7 +56,7 @@ def hidden(step: tuple[str, str, int]) -> tuple[int, ...]:
     return make_trace(*step).network.hidden
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
+@pytest.mark.parametrize("pipeline", OFTEN_ONE_PIPELINE)
 @pytest.mark.parametrize(
     "extra",
     [(), pytest.param(BANKED, marks=pytest.mark.slow), ("lut.skip_zero_tiles=true",)],

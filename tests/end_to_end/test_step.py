@@ -13,6 +13,7 @@ import pytest
 
 from rtl_models.errors import InputError
 from tests.end_to_end.steps import (
+    BANKED,
     BUFFERS,
     LONG_STEPS,
     ONE_ARRAY,
@@ -169,9 +170,6 @@ def test_the_result_does_not_depend_on_the_hash_seed() -> None:
         for seed in ("1", "2")
     }
     assert len(seen) == 1
-
-
-BANKED = ("dram={model: banked, channels: 2, interleave_bytes: 64}",)
 
 
 @pytest.mark.parametrize("step", [("direct", "conv", 9), ("spikes", "conv", 9)])

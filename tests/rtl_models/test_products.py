@@ -103,7 +103,7 @@ class Results:
 
 @pytest.fixture(scope="module", params=["myhdl", pytest.param("verilator", marks=needs_verilator)])
 def results(request: pytest.FixtureRequest) -> Results:
-    stimulus, response = run(request.param, 200 if request.param == "myhdl" else 200_000)
+    stimulus, response = run(request.param, 100 if request.param == "myhdl" else 100_000)
     a, b = (stimulus.beats["in"][name][:, 0] for name in ("a", "b"))
     return Results(a, b, {name: payload[:, 0] for name, payload in response.payloads["out"].items()})
 
@@ -136,7 +136,7 @@ HALF_FORMATS = (BINARY16, BINARY16, BINARY16)
 
 @needs_verilator
 def test_binary16_products_and_comparisons_on_a_strided_sample_of_all_pairs() -> None:
-    pairs = np.arange(0, 1 << 32, 6_007, dtype=np.uint64)  # a prime stride visits all exponents and signs
+    pairs = np.arange(0, 1 << 32, 16_001, dtype=np.uint64)  # a prime stride visits all exponents and signs
     a, b = pairs >> np.uint64(16), pairs & np.uint64(0xFFFF)
     stimulus = Stimulus({"in": {"a": words(a), "b": words(b)}}, {"out": len(a)})
     out = simulator_by_name("verilator").run(half_unit(), [stimulus])[0].payloads["out"]

@@ -229,7 +229,9 @@ def test_the_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: p
 @needs_verilator
 def test_builds_are_cached_by_content_and_may_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = build._runtime_objects(build.require_verilator())
+    headers = build._precompiled_headers(build.require_verilator(), build.BATCH_OPTIMISATION)
     monkeypatch.setattr(build, "_runtime_objects", lambda verilator: runtime)
+    monkeypatch.setattr(build, "_precompiled_headers", lambda verilator, optimisation: headers)
     monkeypatch.setenv("H2LEARN_CACHE", str(tmp_path))
     built: list[Path] = []
     threads = [threading.Thread(target=lambda: built.append(build.build_unit(FIFO))) for _ in range(2)]
