@@ -6,7 +6,17 @@ from itertools import pairwise
 
 import pytest
 
-from tests.end_to_end.steps import BANKED, BATCH, BUFFERS, LONG_STEPS, ONE_ARRAY, STEPS, make_trace, small_buffers, tiny_config
+from tests.end_to_end.steps import (
+    BANKED,
+    BATCH,
+    BUFFERS,
+    LONG_STEPS,
+    ONE_ARRAY,
+    STEPS,
+    make_trace,
+    small_buffers,
+    tiny_config,
+)
 from tests.end_to_end.test_step import assert_accounts_add_up, assert_bytes, run
 from tlm.accelerator import Accelerator
 from tlm.engines.streams import forward_streams
