@@ -84,6 +84,11 @@ def _timed(action: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
+def _writing(made: Any) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        return _timed(lambda: made.write(Path(folder) / "trace.h5"))[0]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -111,9 +116,7 @@ def main() -> None:
             return capture(model, batch, target, loss)
 
         results[name] = measure(step, captured, options.pairs)
-        with tempfile.TemporaryDirectory() as folder:
-            made = captured()
-            results[name]["write_s"] = _timed(lambda: made.write(Path(folder) / "trace.h5"))[0]
+        results[name]["write_s"] = _writing(captured())
         figures = ", ".join(f"{key} {value:.3f}" for key, value in results[name].items())
         print(f"{name}: {figures}")
     if options.json:

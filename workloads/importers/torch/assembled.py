@@ -17,7 +17,7 @@ from rtl_models.reference.optimiser import sgd
 from workloads.dataset import as_inputs
 from workloads.float_step import real_inputs
 from workloads.forward import Inputs
-from workloads.importers.chain import Imported, threshold_before
+from workloads.importers.chain import Imported
 from workloads.importers.torch.captured import Capture, CapturedLayer
 from workloads.importers.torch.firing import Firing, firing
 from workloads.importers.torch.inputs import EncodedInputs, encode_inputs
@@ -92,9 +92,7 @@ def assembled(
 class _Tensors:
     """The tensors of the network's layers, [T, B, OH, OW, M] as views of PyTorch's."""
 
-    def __init__(
-        self, network: Network, inputs: Inputs, states: dict[int, Firing]
-    ) -> None:
+    def __init__(self, network: Network, inputs: Inputs, states: dict[int, Firing]) -> None:
         self.network, self.inputs, self._states = network, inputs, states
         self._spikes = {number: _flags(state.spikes) for number, state in states.items()}
 
@@ -177,7 +175,7 @@ def _mapping(chain: Chain, encoded: EncodedInputs, first: Firing, name: str) -> 
         interval = 2.0 ** math.ceil(math.log2(max(first.farthest, 2.0**-20) * 1.01))
     constants = chain.observer.rules[chain.neurons[0]].constants
     if constants.fires_at_threshold:  # the network's threshold is the number before: keep the lower end of the mask
-        interval -= constants.threshold - threshold_before(constants.threshold)
+        interval -= constants.threshold - float(str(np.nextafter(np.float32(constants.threshold), np.float32(-np.inf))))
     surrogate = (interval, float(f"{first.support.largest:.6g}"))
     return Mapping(chain, name, source, encoded.factor, surrogate)
 

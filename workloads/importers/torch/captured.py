@@ -35,7 +35,9 @@ class CapturedLayer:
     def __str__(self) -> str:
         masks = "exact masks"
         if not self.exact:
-            masks = f"mask from {self.mask_threshold:g} of the largest derivative, energy lost {self.dropped_energy:.2%}"
+            masks = (
+                f"mask from {self.mask_threshold:g} of the largest derivative, energy lost {self.dropped_energy:.2%}"
+            )
         return (
             f"{self.name}: {self.surrogate}, {masks}; fires {self.firing_rate:.3f}, active {self.active_masks:.3f}, "
             f"gradients not zero {self.nonzero_gradients:.3f}"

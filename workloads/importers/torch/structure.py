@@ -56,6 +56,13 @@ class Chain:
         whole = tensors[0] if len(tensors) == 1 else torch.stack(tensors)
         return whole.reshape(-1, self.batch, *features)
 
+    def at(self, name: str, part: str, t: int) -> Tensor:
+        """Return a part of a neuron module's calls at one timestep, [B, ...]; a gradient that never came is 0."""
+        calls = self.observer.calls[name]
+        if self.observer.rules[name].multi_step:
+            return _part(calls[0], part)[t]
+        return _part(calls[t], part)
+
 
 def find_chain(observer: Observer) -> Chain:
     """Put the observed modules in order; raises InputError where they are no chain, or timesteps do not fit."""

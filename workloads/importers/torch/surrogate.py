@@ -13,7 +13,7 @@ from rtl_models.errors import InputError
 
 _NEGLIGIBLE = 2.0**-30  # of the largest derivative: below it a derivative fades out, it is not cut off
 _FINEST, _FARTHEST, _PER_OCTAVE = -20, 40, 64  # distances from the threshold that are looked at, powers of two
-_HALVINGS = 50  # of the distance between two of them: as fine as binary64
+_REFINEMENTS = 6  # each looks at as many distances between two neighbours: 2e-13 of an octave at last
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,9 @@ def _edge(
     if last == len(distances) - 1:
         return float("inf")
     low, high = float(distances[last]), float(distances[last + 1])
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        slope = derivative(surrogate, torch.tensor([sign * middle], dtype=torch.float64), where)
-        low, high = (middle, high) if bool(found.mask(slope)) else (low, middle)
+    for _ in range(_REFINEMENTS):
+        between = torch.linspace(low, high, _PER_OCTAVE, dtype=torch.float64)
+        taken = torch.nonzero(found.mask(derivative(surrogate, sign * between, where)))
+        last = int(taken[-1]) if len(taken) else 0
+        low, high = float(between[last]), float(between[min(last + 1, _PER_OCTAVE - 1)])
     return float(f"{low:.6g}")
