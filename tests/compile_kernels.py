@@ -1,6 +1,6 @@
 """Compile what nearly every test needs, once: test processes that start together would each compile all of it.
 
-    python -m tests.compile_kernels
+python -m tests.compile_kernels
 """
 
 from __future__ import annotations
