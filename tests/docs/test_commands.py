@@ -38,6 +38,10 @@ def shown(text: str) -> Iterator[tuple[int, str]]:
             yield number, command
 
 
+def _options(command: click.Command) -> set[str]:
+    return {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+
+
 def mistakes(command: str) -> list[str]:
     """What is wrong with a command; one with placeholders (``[A|B]``, ``...``) is held to its names alone."""
     try:
@@ -48,7 +52,7 @@ def mistakes(command: str) -> list[str]:
         words = words[:-2]
     found: list[str] = []
     with click.Context(h2learn, info_name="h2learn", **h2learn.context_settings) as root:
-        chain, group, ctx = {option for param in h2learn.params for option in param.opts}, h2learn, root
+        chain, group, ctx = _options(h2learn), h2learn, root
         while words and not words[0].startswith(("-", "[", "...")):
             first, *others = words[0].strip(",").split("|")
             unknown = [name for name in (first, *others) if group.get_command(ctx, name) is None]
@@ -57,7 +61,7 @@ def mistakes(command: str) -> list[str]:
             leaf = group.get_command(ctx, first)
             assert leaf is not None
             words = words[1:]
-            chain |= {option for param in leaf.params for option in param.opts}
+            chain |= _options(leaf)
             if not isinstance(leaf, click.Group):
                 known = {*chain, "--help"}
                 found += [f"no option {name}" for name in _OPTION.findall(" ".join(words)) if name not in known]

@@ -7,6 +7,7 @@ from tlm.cli.lazy import LazyCommand, LazyGroup
 export = LazyGroup(
     "export",
     {
+        "nir": LazyCommand("tlm.cli.export_nir:nir", "Write a network and its weights as a NIR graph."),
         "tensors": LazyCommand("tlm.cli.export_tensors:tensors", "Write a trace as tensors for PyTorch or NumPy."),
         "sparsity": LazyCommand("tlm.cli.export_sparsity:sparsity", "Write how sparse traces are, layer by layer."),
         "scale-sim": LazyCommand("tlm.cli.export_scale_sim:scale_sim", "Write a network for SCALE-Sim."),

@@ -40,6 +40,7 @@ COMMANDS = {
     "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: what bandwidth and buffers it needs."),
     "report": LazyCommand("tlm.cli.report:report", "Write the results in a folder as one web page."),
     "export": LazyCommand("tlm.cli.export:export", "Write traces and networks in the formats of other tools."),
+    "import": LazyCommand("tlm.cli.import_network:import_network", "Read networks of other frameworks."),
     "list": LazyCommand("tlm.cli.list:listing", "List the networks and presets that come with h2learn."),
     "config": LazyCommand("tlm.cli.config:config", "Show configurations."),
     "completion": LazyCommand("tlm.cli.completion:completion", "Print a shell's script that completes h2learn."),

@@ -1,88 +1,52 @@
 """A chain of layers as other frameworks describe it, built into a network of ours and its weights.
 
 The machine's layer is a convolution, sum pooling and neurons; everything else that a chain may have between two layers
-of neurons is turned into weights here.
+of neurons is turned into weights (workloads/importers/chain_layers.py).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtl_models.errors import InputError
-from workloads.network import DEFAULT_INITIAL_GAIN, DIRECT, SPIKES, InputSpec, Network, parse_network
+from workloads.importers.chain_layers import READ_OUT, SAME, Chain
+from workloads.importers.stages import (
+    AVERAGE,
+    SUBTRACT,
+    SUM,
+    ZERO,
+    Convolution,
+    Dense,
+    Flattening,
+    Neurons,
+    Pooling,
+    Stage,
+    equal_sides,
+)
+from workloads.network import DEFAULT_INITIAL_GAIN, DIRECT, InputSpec, Network, parse_network
 from workloads.record import Floats
 
-AVERAGE = "average"
-SUM = "sum"
-READ_OUT = "read-out"  # the `where` of a layer that this module adds behind the last neurons
-ZERO = "zero"
-SUBTRACT = "subtract"
-_SAME = 1e-6  # relative: constants of two layers that differ by less are the same, being binary32
-_CONSTANT_BYTES = {(DIRECT, False): 128, (DIRECT, True): 64, (SPIKES, False): 1}  # powers of two: scaling is exact
-
-Numbers = NDArray[Any]  # float32 or float64
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """Weights [M, C, R, S], bias [M] or None, one stride and one padding (zeros) for both directions."""
-
-    where: str
-    weights: Numbers
-    bias: Numbers | None = None
-    stride: int = 1
-    padding: int = 0
-
-
-@dataclass(frozen=True)
-class Dense:
-    """Weights [M, N], bias [M] or None; N elements in the order c, y, x where they were maps."""
-
-    where: str
-    weights: Numbers
-    bias: Numbers | None = None
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """Average or sum over windows of `size` x `size` side by side."""
-
-    where: str
-    kind: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Flattening:
-    """Maps become a vector in the order c, y, x."""
-
-    where: str
-
-
-@dataclass(frozen=True)
-class Neurons:
-    """u[t] = gain x[t] + (what the reset leaves of alpha u[t-1]); fires above `threshold`, or at it and above.
-
-    `reset_by` None stands for the threshold; with `reset_gradient` False the reset is a constant backwards.
-    """
-
-    where: str
-    alpha: float
-    threshold: float
-    gain: float = 1.0
-    reset: str = ZERO
-    reset_by: float | None = None
-    reset_gradient: bool = True
-    fires_at_threshold: bool = False
-
-
-Stage = Convolution | Dense | Pooling | Flattening | Neurons
+__all__ = [
+    "AVERAGE",
+    "READ_OUT",
+    "SUBTRACT",
+    "SUM",
+    "ZERO",
+    "Convolution",
+    "Dense",
+    "Flattening",
+    "Imported",
+    "Neurons",
+    "Pooling",
+    "Stage",
+    "build_chain",
+    "equal_sides",
+]
 
 
 @dataclass(frozen=True)
@@ -108,7 +72,7 @@ def build_chain(
     beta: float,
     initial_gain: float = DEFAULT_INITIAL_GAIN,
 ) -> Imported:
-    """Build the network `name` from `stages`; `source` is the input as the data has it, without a constant channel.
+    """Build the network `name` from `stages`; `source` is the input as the data has it.
 
     `interval` and `beta` are the surrogate's, in units of the first neurons' potential. Raises InputError naming the
     stage (and the other one, where two do not fit) that the machine cannot have.
@@ -118,19 +82,17 @@ def build_chain(
         raise InputError("there are no neurons between the input and the output", name)
     for other in neurons[1:]:
         _check_alike(neurons[0], other)
-    chain = _Chain(source, neurons[0])
+    chain = Chain(source, neurons[0])
     for stage in stages:
         chain.add(stage)
     chain.finish()
-    spec: dict[str, Any] = {
-        "shape": [source.height, source.width, source.channels + (chain.constant > 0)],
-    }
-    spec |= {"coding": source.coding}
+    shape = [source.height, source.width, source.channels + chain.added]
+    spec: dict[str, Any] = {"shape": shape, "coding": source.coding}
     if source.coding == DIRECT:
         spec |= {"exponent": source.exponent, "signed": source.signed}
     if chain.constant:
         spec |= {"constant": chain.constant}
-    raw = {
+    raw: dict[str, Any] = {
         "name": name,
         "input": spec,
         "timesteps": timesteps,
@@ -143,14 +105,6 @@ def build_chain(
     return Imported(network, tuple(chain.weights), tuple(chain.notes), numbers)
 
 
-def equal_sides(value: object, where: str, what: str) -> int:
-    """Return the one whole number of a setting for both directions; raises InputError where the two differ."""
-    sides = {int(side) for side in np.atleast_1d(np.asarray(value)).ravel()}
-    if len(sides) != 1:
-        raise InputError(f"the {what} differs by direction", where, value, "the same in both directions")
-    return sides.pop()
-
-
 def _check_alike(first: Neurons, other: Neurons) -> None:
     """Raise InputError unless two layers' neurons have the same constants, apart from threshold and gain."""
     for what, mine, theirs in (
@@ -161,12 +115,12 @@ def _check_alike(first: Neurons, other: Neurons) -> None:
     ):
         if mine != theirs:
             raise InputError(f"the {what} differs from that of {first.where}", other.where, theirs, f"{mine!r}")
-    if not math.isclose(first.threshold, other.threshold, rel_tol=_SAME):
+    if not math.isclose(first.threshold, other.threshold, rel_tol=SAME):
         for stage in (first, other):
             if stage.threshold <= 0.0:
                 what = "thresholds that differ by layer are scaled, and must be above 0"
                 raise InputError(what, stage.where, stage.threshold)
-    if first.reset == SUBTRACT and not math.isclose(_drop(first), _drop(other), rel_tol=_SAME):
+    if first.reset == SUBTRACT and not math.isclose(_drop(first), _drop(other), rel_tol=SAME):
         what = f"the reset subtracts another multiple of the threshold than that of {first.where}"
         raise InputError(what, other.where, _drop(other), f"{_drop(first)!r}")
 
@@ -186,202 +140,6 @@ def _neuron(stage: Neurons, notes: list[str]) -> dict[str, Any]:
         )
     neuron: dict[str, Any] = {"alpha": stage.alpha, "threshold": threshold}
     if stage.reset == SUBTRACT:
-        neuron |= {"reset": SUBTRACT, "reset_by": stage.threshold if stage.reset_by is None else stage.reset_by}
+        by = stage.threshold if stage.reset_by is None else stage.reset_by
+        neuron |= {"reset": SUBTRACT} | ({} if by == threshold else {"reset_by": by})
     return neuron if stage.reset_gradient else neuron | {"reset_gradient": False}
-
-
-@dataclass
-class _Layer:
-    """A layer that waits for its neurons: weights [M, R, S, C] and bias [M] as the machine is to have them."""
-
-    where: str
-    entry: dict[str, Any]
-    weights: Numbers
-    bias: Numbers | None
-    tap: int  # row and column of the kernel that lies inside the plane at every position
-    pool: int = 1
-    inside: list[str] = field(default_factory=list)  # stages that have become part of it
-
-
-class _Chain:
-    """The state of a walk along a chain: the maps that the next stage sees, and what is built so far."""
-
-    def __init__(self, source: InputSpec, neurons: Neurons) -> None:
-        self.source = source
-        self.threshold = neurons.threshold
-        self.shape = (source.height, source.width, source.channels)
-        self.flat = source.height == source.width == 1
-        self.window = 1  # side of the windows of spikes (or input) that pooling in front of weights has joined
-        self.share = 1.0  # of a spike in such a window's value
-        self.pooled: list[str] = []  # stages that did so
-        self.open: _Layer | None = None
-        self.below = "the input"
-        self.entries: list[dict[str, Any]] = []
-        self.weights: list[Floats] = []
-        self.notes: list[str] = []
-        self.places: dict[str, int] = {}
-        self.constant = 0
-
-    def add(self, stage: Stage) -> None:
-        """Take one more stage into the chain."""
-        match stage:
-            case Convolution():
-                self._open(stage.where, self._convolution(stage))
-            case Dense():
-                self._open(stage.where, self._dense(stage))
-            case Pooling():
-                self._pool(stage)
-            case Flattening():
-                self.flat = True
-            case Neurons():
-                self._neurons(stage)
-
-    def finish(self) -> None:
-        """Close the last layer, behind a read-out of its own where the chain ends in neurons."""
-        if self.open is None:
-            outputs = math.prod(self.shape)
-            if not self.flat and outputs != self.shape[2]:
-                what = "the output is maps; the machine's is a vector"
-                raise InputError(what, self.below, list(self.shape), "a flattening or weights behind it")
-            self._open(READ_OUT, self._dense(Dense(READ_OUT, np.eye(outputs))))
-            self.notes.append(
-                f"the chain ends in neurons ({self.below}): a layer of {outputs} x {outputs} weights, 1 on the "
-                "diagonal, reads their mean firing out, and is trained with the others"
-            )
-        if self.open is not None:
-            self._close(self.open, 1.0)
-
-    def _open(self, where: str, layer: _Layer) -> None:
-        if self.open is not None:
-            raise InputError(f"weights follow the weights of {self.open.where} without neurons between", where)
-        if where in self.places:
-            raise InputError("a second stage of this name", where)
-        for matrix in (layer.weights, layer.bias):
-            if matrix is not None and not np.isfinite(matrix).all():
-                raise InputError("a weight is not finite", where)
-        if self.window > 1:
-            pooling = ", ".join(self.pooled)
-            self.notes.append(
-                f"{where}: what {pooling} pools of {self.below} is a kernel {self.window} times as wide, each weight "
-                f"{self.window**2} times in it; the copies are trained separately"
-            )
-        layer.inside += self.pooled
-        self.open, self.window, self.share, self.pooled = layer, 1, 1.0, []
-
-    def _convolution(self, stage: Convolution) -> _Layer:
-        outputs, channels, rows, columns = stage.weights.shape
-        height, width, wanted = self.shape
-        if self.flat and height * width > 1:
-            raise InputError("a convolution of a vector", stage.where, allowed="maps")
-        if channels != wanted:
-            raise InputError("the weights are for another number of channels", stage.where, channels, str(wanted))
-        plane = [
-            (side + 2 * stage.padding - kernel) // stage.stride + 1
-            for side, kernel in ((height, rows), (width, columns))
-        ]
-        if min(plane) < 1:
-            raise InputError("the kernel is larger than its padded input", stage.where, [rows, columns])
-        p = self.window
-        kernel = self._spread(stage.weights.transpose(0, 2, 3, 1))
-        self.shape = (plane[0], plane[1], outputs)
-        inside = (plane[0] - 1) * stage.stride < height and (plane[1] - 1) * stage.stride < width
-        if stage.bias is not None and not self.entries and not (inside and stage.padding < min(rows, columns)):
-            what = "a bias of the first layer needs a weight of the kernel that lies inside the plane everywhere"
-            raise InputError(what, stage.where, f"padding {stage.padding}", "less than half of the kernel")
-        conv = {"channels": outputs, "kernel": list(kernel.shape[1:3])}
-        entry = {"conv": conv | {"stride": p * stage.stride, "padding": p * stage.padding}}
-        return _Layer(stage.where, entry, kernel, stage.bias, p * stage.padding)
-
-    def _dense(self, stage: Dense) -> _Layer:
-        outputs, elements = stage.weights.shape
-        height, width, channels = self.shape
-        if not self.flat and height * width > 1:
-            raise InputError("a dense layer on maps", stage.where, [height, width, channels], "a flattening before it")
-        if elements != height * width * channels:
-            allowed = str(height * width * channels)
-            raise InputError("the weights are for another number of inputs", stage.where, elements, allowed)
-        kernel = self._spread(stage.weights.reshape(outputs, channels, height, width).transpose(0, 2, 3, 1))
-        self.shape, self.flat = (1, 1, outputs), True
-        return _Layer(stage.where, {"linear": {"channels": outputs}}, kernel, stage.bias, 0)
-
-    def _spread(self, kernel: Numbers) -> Numbers:
-        """Return [M, R, S, C] with every weight over the window of spikes that pooling joined before it."""
-        wide = np.asarray(kernel, np.float64).repeat(self.window, axis=1).repeat(self.window, axis=2)
-        return np.asarray(wide * self.share)
-
-    def _pool(self, stage: Pooling) -> None:
-        height, width, channels = self.shape
-        if self.flat:
-            raise InputError("pooling of a vector", stage.where, allowed="maps")
-        if height % stage.size or width % stage.size:
-            allowed = f"a divisor of both sides of {height} x {width}"
-            raise InputError("the windows do not cover the plane", stage.where, stage.size, allowed)
-        self.shape = (height // stage.size, width // stage.size, channels)
-        if self.open is None:
-            self.window *= stage.size
-            self.share /= stage.size**2 if stage.kind == AVERAGE else 1
-            self.pooled.append(stage.where)
-            return
-        self.open.pool *= stage.size
-        self.open.inside.append(stage.where)
-        if stage.kind == AVERAGE:
-            self.open.weights = self.open.weights / stage.size**2
-        elif self.open.bias is not None:
-            self.open.bias = self.open.bias * stage.size**2
-
-    def _neurons(self, stage: Neurons) -> None:
-        if self.open is None:
-            raise InputError(f"neurons follow {self.below} without weights between", stage.where)
-        if stage.gain != 1.0:
-            self.notes.append(f"{stage.where}: the gain {stage.gain:g} is in the weights of {self.open.where}")
-        factor = 1.0
-        if not math.isclose(stage.threshold, self.threshold, rel_tol=_SAME):
-            factor = self.threshold / stage.threshold
-            self.notes.append(
-                f"{stage.where}: the threshold {stage.threshold:g} is {self.threshold:g} as in the first layer, "
-                f"weights and bias of {self.open.where} times {factor:g}; the surrogate's width goes along"
-            )
-        self.open.inside.append(stage.where)
-        self._close(self.open, stage.gain * factor)
-        self.below = stage.where
-
-    def _close(self, layer: _Layer, factor: float) -> None:
-        """Put the open layer, times `factor`, among the finished ones."""
-        (content,) = layer.entry.values()
-        if layer.pool > 1:
-            content["pool"] = layer.pool
-        kernel = layer.weights * factor
-        if layer.bias is not None:
-            bias = np.asarray(layer.bias, np.float64) * factor
-            if self.entries:
-                content["bias"] = True
-                self.weights.append(_binary32(bias.reshape(-1, 1, 1, 1), layer.where))
-            else:
-                kernel = self._with_constant(layer, kernel, bias)
-        for where in (layer.where, *layer.inside):
-            self.places[where] = len(self.entries)
-        self.weights.append(_binary32(kernel, layer.where))
-        self.entries.append(layer.entry)
-        self.open = None
-
-    def _with_constant(self, layer: _Layer, kernel: Numbers, bias: Numbers) -> Numbers:
-        """Return the first layer's kernel with one channel more: its bias, from a channel of the input that is 1."""
-        self.constant = _CONSTANT_BYTES[self.source.coding, self.source.signed]
-        one = self.constant * 2.0**-self.source.exponent
-        added = np.zeros((*kernel.shape[:3], 1))
-        added[:, layer.tap, layer.tap, 0] = bias / (one * layer.pool**2)
-        what = "bytes are" if self.source.coding == DIRECT else "bits are"
-        self.notes.append(
-            f"{layer.where}: the bias of the first layer takes a channel more of the input, whose {what} "
-            f"{self.constant}; the weights beside it start at 0 and are trained with the others"
-        )
-        return np.concatenate([kernel, added], axis=3)
-
-
-def _binary32(matrix: Numbers, where: str) -> Floats:
-    """Round weights once; raises InputError for those that binary32 cannot hold."""
-    with np.errstate(over="ignore"):
-        rounded = np.asarray(matrix, np.float32)
-    if not np.isfinite(rounded).all():
-        raise InputError("a weight is too large", where, float(np.abs(matrix).max()), "binary32 numbers")
-    return rounded

@@ -157,7 +157,7 @@ def test_gain_and_thresholds_go_into_the_weights() -> None:
 @pytest.mark.parametrize(
     ("constants", "told"),
     [
-        ({"reset": "subtract"}, {"reset": "subtract", "reset_by": 0.25}),
+        ({"reset": "subtract"}, {"reset": "subtract"}),
         ({"reset": "subtract", "reset_by": 0.5}, {"reset": "subtract", "reset_by": 0.5}),
         ({"reset_gradient": False}, {"reset_gradient": False}),
     ],
@@ -287,6 +287,13 @@ def test_what_the_machine_cannot_have(stages: list[Stage], message: str) -> None
     with pytest.raises(InputError) as caught:
         build(stages)
     assert str(caught.value).startswith(message)
+
+
+def test_a_bias_beside_a_constant_channel() -> None:
+    stages = chain()
+    stages[0] = replace(stages[0], bias=dyadic(4))
+    with pytest.raises(InputError, match=r"^c1: a bias of the first layer beside a constant channel of the input$"):
+        build(stages, replace(SOURCE, constant=128))
 
 
 def test_settings_for_both_directions() -> None:

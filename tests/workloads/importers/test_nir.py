@@ -1,0 +1,476 @@
+"""NIR graphs: networks come back from them as they went in, constants keep their meaning, mistakes name their node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import nir
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtl_models.errors import InputError
+from workloads.exporters.nir import nir_graph, write_nir
+from workloads.importers.files import write_network
+from workloads.importers.nir import METADATA, NirOptions, import_nir
+from workloads.initialise import initial_weights
+from workloads.network import Network, load_network, parse_network
+
+RNG = np.random.default_rng(11)
+DT = 1e-4
+
+
+def random(*shape: int) -> Any:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def lif(*shape: int, alpha: float = 0.9, dtype: type = np.float32, **changes: Any) -> nir.LIF:
+    """Neurons as snnTorch exports them."""
+    tau = dtype(DT) / (dtype(1) - dtype(alpha))
+    values = {"tau": tau, "r": tau / dtype(DT), "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0} | changes
+    return nir.LIF(**{name: np.broadcast_to(np.asarray(value, dtype), shape) for name, value in values.items()})
+
+
+def conv(inputs: int, outputs: int, **changes: Any) -> nir.Conv2d:
+    settings = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1, "bias": np.zeros(outputs, np.float32)}
+    return nir.Conv2d(None, random(outputs, inputs, 3, 3), **(settings | changes))
+
+
+def pool(kind: type = nir.AvgPool2d, size: Any = 2, stride: Any = 2, padding: Any = 0) -> Any:
+    return kind(*(np.broadcast_to(np.asarray(value), 2) for value in (size, stride, padding)))
+
+
+def flatten() -> nir.Flatten:
+    return nir.Flatten(None, 0, -1)
+
+
+def graph(*nodes: Any, shape: Any = (1, 8, 8), outputs: int = 3) -> nir.NIRGraph:
+    """A chain of nodes called n0, n1, .. between input and output."""
+    named = {f"n{number}": node for number, node in enumerate(nodes)}
+    named = {"input": nir.Input(None if shape is None else np.array(shape)), **named}
+    named["output"] = nir.Output(np.array([outputs]))
+    names = list(named)
+    return nir.NIRGraph(named, list(pairwise(names)), type_check=False)
+
+
+def small_with(neurons: Any) -> nir.NIRGraph:
+    """A convolution, these neurons, a linear layer."""
+    return graph(conv(1, 4), neurons, flatten(), nir.Linear(random(3, 256)))
+
+
+def small(*inner: Any, **named: Any) -> nir.NIRGraph:
+    """conv, neurons, `inner`, flatten and a linear layer."""
+    last = nir.Linear(random(3, 4 * (16 if any(isinstance(node, nir.AvgPool2d) for node in inner) else 64)))
+    return graph(conv(1, 4), lif(4, 8, 8), *inner, flatten(), last, **named)
+
+
+NETWORK: dict[str, Any] = {
+    "name": "round",
+    "input": {"shape": [8, 6, 3], "exponent": 4, "signed": True},
+    "timesteps": 4,
+    "neuron": {"alpha": 0.25, "threshold": 0.3, "interval": 0.4, "beta": 0.7},
+    "initial_gain": 0.75,
+}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_round_trip(data: st.DataObject) -> None:
+    network = parse_network(data.draw(networks()), "x")
+    given_weights = tuple(
+        random(*layer.weights_shape) if number else _constant_alone(network, data.draw(st.booleans()))
+        for number, layer in enumerate(network.layers)
+    )
+    back = import_nir(nir_graph(network, given_weights))
+    assert back.network == network
+    for got, expected in zip(back.weights, given_weights, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> dict[str, Any]:
+    """Contents of network files without shortcuts."""
+    spikes = draw(st.booleans())
+    side = draw(st.sampled_from([1, 4, 8]))
+    source: dict[str, Any] = {"shape": [side, side, 3], "coding": "spikes" if spikes else "direct"}
+    if not spikes:
+        source |= {"exponent": draw(st.integers(0, 8)), "signed": draw(st.booleans())}
+    if draw(st.booleans()):
+        source["constant"] = 1 if spikes else 64 if source["signed"] else 128
+    layers: list[dict[str, Any]] = []
+    for number in range(draw(st.integers(1, 3))):
+        content: dict[str, Any] = {"channels": draw(st.integers(1, 4))}
+        content |= {"bias": True} if number and draw(st.booleans()) else {}
+        if side == 0 or draw(st.booleans()):
+            layers.append({"linear": content})
+            side = 0
+            continue
+        kernel, padding = draw(st.sampled_from([(1, 0), (3, 1)]))
+        window = draw(st.sampled_from([size for size in (1, 2, 4) if side % size == 0]))
+        layers.append({"conv": content | {"kernel": [kernel, kernel], "padding": padding, "pool": window}})
+        side //= window
+    layers.append({"linear": {"channels": 5, "bias": draw(st.booleans())}})
+    neuron = {"alpha": draw(st.sampled_from([0.0, 0.25, 0.9, 0.123456789, 1.0])), "threshold": draw(st.floats(0.1, 2))}
+    if draw(st.booleans()):
+        neuron |= {"reset": "subtract"} | ({"reset_by": 0.7} if draw(st.booleans()) else {})
+    neuron |= {} if draw(st.booleans()) else {"reset_gradient": False}
+    return NETWORK | {"input": source, "neuron": NETWORK["neuron"] | neuron, "layers": layers}
+
+
+def _constant_alone(network: Network, whole: bool) -> Any:
+    """Weights of the first layer; beside a constant channel a bias alone, unless they are to be `whole`."""
+    layer = network.layers[0]
+    weights = random(*layer.weights_shape)
+    if network.input.constant and not whole:
+        bias = weights[:, layer.padding, layer.padding, -1].copy()
+        weights[..., -1] = 0
+        weights[:, layer.padding, layer.padding, -1] = bias
+    return weights
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("alpha", [0.9, 0.25, 0.123, 0.0])
+def test_decay_and_gain_are_decimals_again(alpha: float, dtype: type) -> None:
+    for shape in ((), (4, 8, 8), (4, 1, 1)):
+        neurons = lif(*shape, alpha=alpha, dtype=dtype)
+        built = import_nir(graph(conv(1, 4), neurons, flatten(), nir.Linear(random(3, 256))))
+        assert built.network.neuron.alpha == alpha
+        assert built.notes == ()
+
+
+def test_a_learned_decay_stays_as_it_is() -> None:
+    learned = float(np.float32(0.87654323))
+    neurons = lif(alpha=learned)
+    built = import_nir(graph(conv(1, 4), neurons, flatten(), nir.Linear(random(3, 256))))
+    assert built.network.neuron.alpha == pytest.approx(learned, abs=2.5e-7)
+    assert built.network.neuron.alpha == 1 - DT / float(str(neurons.tau))
+
+
+def test_constants_of_other_kinds() -> None:
+    def network(neurons: Any, **named: Any) -> tuple[float, Any]:
+        built = import_nir(graph(conv(1, 4), neurons, flatten(), nir.Linear(random(3, 256))), NirOptions(**named))
+        return built.network.neuron.alpha, built.notes
+
+    ones, zeros = np.ones(1), np.zeros(1)
+    assert network(nir.IF(r=ones / DT, v_threshold=ones)) == (1.0, ())
+    assert network(nir.IF(r=ones, v_threshold=ones), dt=0.5) == (
+        1.0,
+        ("node n1: the gain 0.5 is in the weights of node n0",),
+    )
+    decaying = nir.LIF(tau=4 * DT * ones, r=ones, v_leak=zeros, v_threshold=ones)  # SpikingJelly's decay_input
+    assert network(decaying) == (0.75, ("node n1: the gain 0.25 is in the weights of node n0",))
+    cuba = nir.CubaLIF(DT * ones, 2 * DT * ones, ones, zeros, ones, zeros, np.array([4.0]))
+    assert network(cuba) == (0.5, ("node n1: the gain 2 is in the weights of node n0",))
+
+
+def test_resets_that_nir_does_not_know() -> None:
+    def neuron(alpha: float, **named: Any) -> dict[str, Any]:
+        content = import_nir(small_with(lif(alpha=alpha)), NirOptions(**named)).network.to_dict()["neuron"]
+        return {key: value for key, value in content.items() if key.startswith("reset")}
+
+    assert neuron(0.9) == neuron(0.9, reset="zero", reset_gradient=True) == {}
+    assert neuron(0.9, reset="subtract", reset_gradient=False) == {"reset": "subtract", "reset_gradient": False}
+    assert neuron(0.5, reset="subtract-delayed") == {"reset": "subtract", "reset_by": 2.0}
+    with pytest.raises(
+        InputError, match=r"^node n1: a potential that keeps nothing cannot lose the threshold later, got"
+    ):
+        neuron(0.0, reset="subtract-delayed")
+
+
+def test_nodes_become_layers() -> None:
+    built = import_nir(
+        graph(
+            pool(nir.SumPool2d),
+            conv(1, 4, bias=random(4), padding="same"),
+            lif(4, 4, 4),
+            pool(),
+            conv(4, 6, padding=(1, 1)),
+            lif(6, 2, 2),
+            flatten(),
+            nir.Affine(random(3, 24), random(3)),
+        ),
+        NirOptions(name="net", timesteps=3, exponent=4, interval=0.25, beta=2.0),
+    )
+    content = built.network.to_dict()
+    assert content["input"] == {"shape": [8, 8, 2], "coding": "direct", "exponent": 4, "signed": False, "constant": 128}
+    assert (content["name"], content["timesteps"]) == ("net", 3)
+    assert content["neuron"] == {"alpha": 0.9, "threshold": 1.0, "interval": 0.25, "beta": 2.0}
+    assert content["layers"] == [
+        {"conv": {"channels": 4, "kernel": [6, 6], "stride": 2, "padding": 2}},
+        {"conv": {"channels": 6, "kernel": [6, 6], "stride": 2, "padding": 2}},
+        {"linear": {"channels": 3, "bias": True}},
+    ]
+    assert built.layer_of == {
+        "node n0": 0,
+        "node n1": 0,
+        "node n2": 0,
+        "node n3": 1,
+        "node n4": 1,
+        "node n5": 1,
+        "node n7": 3,
+    }
+
+
+def test_scales_go_into_weights_and_biases() -> None:
+    first, last = conv(1, 4), nir.Affine(random(3, 256), random(3))
+    nodes = (first, nir.Scale(np.full(4, 2.0)), lif(4, 8, 8), nir.Scale(np.array(0.5)), flatten(), last)
+    built = import_nir(graph(*nodes))
+    np.testing.assert_array_equal(built.weights[0], 2 * first.weight.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(built.weights[1].ravel(), last.bias)
+    np.testing.assert_array_equal(built.weights[2].transpose(0, 3, 1, 2).reshape(3, 256), last.weight / 2)
+
+
+def test_nested_graphs_are_opened() -> None:
+    inner = graph(conv(1, 4), lif(4, 8, 8), shape=(1, 8, 8))
+    middle = graph(inner, flatten())
+    last = nir.Linear(random(3, 256))
+    built = import_nir(graph(middle, last))
+    assert built.layer_of == {"node n0.n0.n0": 0, "node n0.n0.n1": 0, "node n1": 1}
+
+
+def test_vectors_and_their_shapes() -> None:
+    nodes = (nir.Linear(random(5, 64)), lif(5), nir.Linear(random(3, 5)))
+    flat = import_nir(graph(*nodes, shape=(64,)), NirOptions(coding="spikes"))
+    assert flat.network.to_dict()["input"] == {"shape": [1, 1, 64], "coding": "spikes"}
+    maps = import_nir(graph(*nodes, shape=(64,)), NirOptions(shape=(8, 4, 2)))
+    assert maps.network.to_dict()["input"]["shape"] == [8, 4, 2]
+    np.testing.assert_array_equal(maps.weights[0].transpose(0, 3, 1, 2).reshape(5, 64), nodes[0].weight)
+    assert import_nir(small(shape=None), NirOptions(shape=(8, 8, 1))).network.input.height == 8
+
+
+def test_files(tmp_path: Path) -> None:
+    network = parse_network(NETWORK | {"layers": [{"conv": {"channels": 4, "kernel": [3, 3]}}, {"linear": 5}]}, "x")
+    weights = initial_weights(network, 3)
+    write_nir(network, weights, tmp_path / "a.nir")
+    nir.read(tmp_path / "a.nir")  # with its own check of types
+    back = import_nir(tmp_path / "a.nir")
+    assert back.network == network
+    path, beside = write_network(back, tmp_path / "net.yaml")
+    assert beside.name == "net.weights.h5"
+    again = load_network(str(path))
+    for got, expected in zip(initial_weights(again, 99), weights, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(InputError, match=r"^out: a network file ends in .yaml, got .*net.json'$"):
+        write_network(back, tmp_path / "net.json")
+
+
+def test_options_stand_above_what_the_graph_tells() -> None:
+    network = parse_network(NETWORK | {"layers": [{"linear": 4}, {"linear": 5}]}, "x")
+    options = NirOptions(name="other", timesteps=9, exponent=7, signed=False, interval=0.1, beta=0.2)
+    content = import_nir(nir_graph(network, initial_weights(network, 0)), options).network.to_dict()
+    assert (content["name"], content["timesteps"], content["input"]["exponent"]) == ("other", 9, 7)
+    assert (content["neuron"]["interval"], content["input"]["signed"], content["initial_gain"]) == (0.1, False, 0.75)
+
+
+def recurrent() -> nir.NIRGraph:
+    found = small()
+    found.edges += [("n3", "n0")]
+    return found
+
+
+def residual() -> nir.NIRGraph:
+    found = small(conv(4, 4), lif(4, 8, 8))
+    found.edges += [("n1", "n3")]
+    return found
+
+
+def disconnected() -> nir.NIRGraph:
+    found = small()
+    found.edges = found.edges[:-1]
+    return found
+
+
+def with_nodes(**nodes: Any) -> nir.NIRGraph:
+    found = small()
+    found.nodes |= nodes
+    return found
+
+
+def two_inside() -> nir.NIRGraph:
+    inner = graph(conv(1, 4), lif(4, 8, 8))
+    inner.nodes["second"] = nir.Input(np.array([1]))
+    return graph(inner)
+
+
+LAST = (flatten(), nir.Linear(random(3, 256)))
+
+
+def behind(*nodes: Any) -> Callable[[], nir.NIRGraph]:
+    """A chain with one node, or some, in front of the flattening."""
+    return lambda: graph(*nodes, *LAST)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            recurrent,
+            "graph: the graph has a cycle: recurrent connections have no place on the machine, got 'n0 ->",
+        ),
+        (residual, "graph: node n1: the node must feed one other: a chain is what can be read, got ['n2', 'n3']"),
+        (disconnected, "graph: nothing leads from the input to the output, got 'input -> n0 -> n1 -> n2 -> n3'"),
+        (
+            lambda: with_nodes(lost=conv(1, 4)),
+            "graph: nodes outside the chain from the input to the output, got ['",
+        ),
+        (
+            lambda: with_nodes(more=nir.Input(np.array([4]))),
+            "graph: the graph must have one input, got ['input', 'more'], allowed: one node Input",
+        ),
+        (
+            lambda: with_nodes(more=nir.Output(np.array([4]))),
+            "graph: the graph must have one output, got ['output', 'more'], allowed: one node Output",
+        ),
+        (two_inside, "graph: node n0: a nested graph must have one input and one output, got '2 and 1'"),
+        (
+            lambda: nir.NIRGraph({"a": nir.Input(np.array([1]))}, [("a", "b")], type_check=False),
+            "graph: the graph must have one output, got 'none'",
+        ),
+        (
+            behind(conv(1, 4), nir.Threshold(np.ones(1))),
+            "node n1: no such node on the machine, got 'Threshold', a",
+        ),
+        (behind(conv(1, 4), nir.LI(*np.ones((3, 1)))), "node n1: no such node on the machine, got 'LI'"),
+        (behind(lif(1, 8, 8)), "node n0: neurons follow the input without weights between"),
+        (behind(conv(1, 4), lif(), lif()), "node n2: neurons follow node n1 without weights between"),
+        (
+            behind(conv(1, 4), conv(4, 4), lif()),
+            "node n1: weights follow the weights of node n0 without neurons",
+        ),
+        (behind(conv(1, 4, padding=(1, 0)), lif()), "node n0: the padding differs by direction, got (1, 0)"),
+        (
+            behind(nir.Conv2d(None, random(4, 1, 2, 2), 1, "same", 1, 1, np.zeros(4)), lif()),
+            "node n0: padding 'same' of an even kernel differs by side, got [2, 2], allowed: odd kernels",
+        ),
+        (behind(conv(1, 4, padding="same", stride=2), lif()), "node n0: padding 'same' goes with stride 1, got 2"),
+        (behind(conv(1, 4, stride=(1, 2)), lif()), "node n0: the stride differs by direction, got (1, 2)"),
+        (behind(conv(1, 4, groups=2), lif()), "node n0: the machine's convolutions have one group, got 2"),
+        (behind(conv(1, 4, dilation=2), lif()), "node n0: the machine's convolutions are not dilated, got (2, 2)"),
+        (
+            behind(nir.Conv2d(None, random(4, 3, 3), 1, 1, 1, 1, np.zeros(4)), lif()),
+            "node n0: weights must be [M, C, R, S], got [4, 3, 3]",
+        ),
+        (behind(nir.Linear(random(2, 4, 4)), lif()), "node n0: weights must be [M, N], got [2, 4, 4]"),
+        (
+            behind(conv(1, 4), pool(stride=1), lif()),
+            "node n1: the windows of the machine's pooling lie side by side",
+        ),
+        (behind(conv(1, 4), pool(padding=1), lif()), "node n1: the machine's pooling has no padding"),
+        (behind(conv(1, 4), pool(size=(2, 4)), lif()), "node n1: the kernel_size differs by direction"),
+        (
+            behind(conv(1, 4), lif(), nir.Flatten(None, 1, -1)),
+            "node n2: only the whole of [C, H, W] can be flattened, without the batch's axis, got 'axes 1..-1'",
+        ),
+        (
+            behind(conv(1, 4), lif(4, 8, 8, tau=np.linspace(1e-3, 2e-3, 4).reshape(4, 1, 1))),
+            "node n1: neuron parameters per channel: tau differs within the layer, got '0.001..0.002'",
+        ),
+        (behind(conv(1, 4), lif(v_reset=0.5)), "node n1: v_reset must be 0, got 0.5, allowed: 0"),
+        (behind(conv(1, 4), lif(v_leak=-0.5)), "node n1: v_leak must be 0, got -0.5, allowed: 0"),
+        (
+            behind(conv(1, 4), lif(tau=5e-5)),
+            "node n1: tau must not be below the timestep, got 5e-05, allowed: >= 0.",
+        ),
+        (behind(conv(1, 4), lif(tau=np.inf)), "node n1: tau must be finite numbers, got '[inf]'"),
+        (behind(conv(1, 4), lif(r=0.0)), "node n1: an input must count more than nothing, got 0.0"),
+        (
+            behind(conv(1, 4), nir.CubaLIF(*np.full((2, 1), 2e-4), *np.ones((2, 1)) * 0, np.ones(1))),
+            "node n1: the machine's synapses keep nothing from one timestep to the next, got 'tau_syn 0.0002', allowed",
+        ),
+        (
+            lambda: small(shape=None),
+            "graph: input: the input's shape is not [C, H, W] or [N], got 'none'",
+        ),
+        (
+            lambda: small(shape=(1, 1, 8, 8)),
+            "graph: input: the input's shape is not [C, H, W] or [N], got [1, 1",
+        ),
+        (
+            lambda: graph(conv(1, 4), lif(), flatten(), nir.Linear(random(3, 256)), lif(), nir.Scale(np.array(2.0))),
+            "node n5: a scale of the output, got 2.0, allowed: weights behind it",
+        ),
+    ],
+)
+def test_what_the_machine_cannot_have(make: Callable[[], nir.NIRGraph], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        import_nir(make())
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (NirOptions(dt=0.0), "graph: dt: wrong value, got 0.0, allowed: seconds > 0"),
+        (
+            NirOptions(reset="soft"),
+            "graph: reset: unknown reset, got 'soft', allowed: zero, subtract, sub",
+        ),
+        (
+            NirOptions(shape=(8, 8, 3)),
+            "graph: input: the input of the graph has another shape, got [8, 8, 3], allo",
+        ),
+        (
+            NirOptions(coding="spikes", exponent=4),
+            "graph: input: exponent belongs to bytes, got 'spikes', allowed: d",
+        ),
+        (NirOptions(timesteps=0), "imported: timesteps: wrong value, got 0"),
+    ],
+)
+def test_options_that_cannot_be(options: NirOptions, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        import_nir(small(), options)
+    assert str(caught.value).startswith(message)
+
+
+def test_files_that_are_no_graphs(tmp_path: Path) -> None:
+    def refused(name: str, message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            import_nir(tmp_path / name)
+
+    refused("no.nir", r"no\.nir: no such file, allowed: a NIR file$")
+    (tmp_path / "text.nir").write_text("nodes")
+    refused("text.nir", r"text\.nir: not a NIR file, which is HDF5$")
+    with h5py.File(tmp_path / "other.nir", "w") as file:
+        file["weights"] = np.zeros(3)
+    refused("other.nir", r"other\.nir: an HDF5 file, but not of NIR, got 'weights', allowed: version, node$")
+    nir.write(tmp_path / "node.nir", nir.Linear(random(2, 2)))
+    refused("node.nir", r"node\.nir: the file holds a single node, got 'Linear', allowed: NIRGraph$")
+    network = parse_network(NETWORK | {"layers": [{"linear": 4}, {"linear": 5}]}, "x")
+    write_nir(network, initial_weights(network, 0), tmp_path / "good.nir")
+    whole = (tmp_path / "good.nir").read_bytes()
+    (tmp_path / "cut.nir").write_bytes(whole[: len(whole) // 2])
+    refused("cut.nir", r"cut\.nir: cannot read the graph \(OSError: ")
+    with h5py.File(tmp_path / "good.nir", "a") as file:
+        del file["node/nodes/neurons1/tau"]
+    refused("good.nir", r"good\.nir: cannot read the graph \(\w+: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"not valid JSON \(Expecting property name"),
+        ("[]", r"must be a table of keys, got \[\]"),
+        ('{"input": 3}', r"input: must be a table of keys, got 3"),
+        ('{"input": {"shape": [8, 8, 1], "exponent": "x"}}', r"input: exponent: wrong value, got 'x'"),
+    ],
+)
+def test_metadata_of_somebody_else(text: str, message: str) -> None:
+    found = small()
+    found.metadata = {METADATA: text}
+    with pytest.raises(InputError, match=f"^graph: metadata h2learn: {message}"):
+        import_nir(found)
+
+
+def test_what_cannot_be_exported() -> None:
+    conv_layer = {"channels": 3, "kernel": [3, 3], "padding": 1}
+    layers = [{"conv": conv_layer}, {"conv": conv_layer | {"shortcut": {"from": 1}}}, {"linear": 5}]
+    network = parse_network(NETWORK | {"layers": layers}, "x")
+    with pytest.raises(InputError, match=r"^round: conv2: a shortcut joins the layer: a chain is what can be exported"):
+        nir_graph(network, initial_weights(network, 0))
+    with pytest.raises(InputError, match=r"^dt: wrong value, got 0\.0, allowed: seconds > 0$"):
+        nir_graph(network, initial_weights(network, 0), 0.0)
