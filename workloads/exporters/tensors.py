@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_models.errors import InputError
+from rtl_models.reset import TO_ZERO
 from workloads.atomic import replacing
 from workloads.extras import require
 from workloads.network import CONSTANT, DIRECT, Layer
@@ -38,7 +39,9 @@ def named_tensors(trace: Trace, samples: slice = ALL) -> Iterator[tuple[str, Ten
     are divided by the loss scale. docs/export.md names them all.
     """
     network = trace.network
-    for name, constant in vars(trace.constants).items():
+    constants = dict(vars(trace.constants))
+    reset = constants.pop("reset")
+    for name, constant in (constants | ({} if reset == TO_ZERO else reset._asdict())).items():
         yield f"neuron.{name}", np.asarray(constant)
     inputs = np.asarray(trace.inputs(samples))
     if network.input.coding == DIRECT:

@@ -68,3 +68,14 @@ def test_words_of_mistakes(trace: Trace, tmp_path: Path) -> None:
         write_tensors(trace, tmp_path / "step.mat")
     with pytest.raises(InputError, match=r"^--images: the trace has not so many images, got 4, allowed: 1..3$"):
         write_tensors(trace, tmp_path / "step.npz", images=4)
+
+
+def test_constants_of_a_reset(tmp_path: Path) -> None:
+    neuron = {"threshold": 0.5, "reset": "subtract", "reset_gradient": False}
+    for content, found in (({}, []), (neuron, ["neuron.subtract", "neuron.drop", "neuron.detached"])):
+        write_trace(random_record(small_network(neuron=content)), tmp_path / "step.h5")
+        with open_trace(tmp_path / "step.h5") as trace:
+            step = dict(named_tensors(trace))
+        assert [name for name in step if name.startswith("neuron.")][5:] == found
+        assert all(step[name].dtype != object for name in found)
+    assert step["neuron.drop"] == 0.125
