@@ -15,6 +15,7 @@ from tlm.cli.console import output_console
 from tlm.cli.examples import examples
 from tlm.cli.job_options import out_option, workers_option
 from tlm.cli.study_scaling import scaling
+from tlm.cli.study_sparsity import sparsity
 
 if TYPE_CHECKING:
     from tlm.analysis.bandwidth.study import StudyResult
@@ -26,6 +27,7 @@ def study() -> None:
 
 
 study.add_command(scaling)
+study.add_command(sparsity)
 
 
 @study.command(

@@ -1,0 +1,154 @@
+"""The study: what it counts adds up, what is told follows its formulas, and its files say the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtl_models.errors import InputError
+from tlm.analysis.sparsity.designs import SKIPPED_TILES, SKIPPING_ADDERS, TABLES, dense, list_designs
+from tlm.analysis.sparsity.estimate import peaks
+from tlm.analysis.sparsity.measure import ENGINES
+from tlm.analysis.sparsity.plots import engines_figure, layers_figure
+from tlm.analysis.sparsity.study import SPARSITIES, SparsityStudy, run_sparsity
+from tlm.analysis.sparsity.summary import summarise
+from tlm.config import load_config
+from workloads.network import CONSTANT
+from workloads.trace_file import Trace, open_trace
+
+Content = dict[str, Any]
+
+
+def design(content: Content, name: str) -> Content:
+    (found,) = (one for one in content["designs"] if one["name"] == name)
+    return dict(found)
+
+
+def test_designs_differ_in_what_meets_the_spikes() -> None:
+    config = load_config("tiny", ("backward_engine.skip_zero_gradients=false",))
+    designs = list_designs(config)
+    assert [(name, one.forward_engine.element, one.lut.skip_zero_tiles) for name, one in designs.items()] == [
+        (TABLES, "lut", False),
+        (SKIPPED_TILES, "lut", True),
+        (SKIPPING_ADDERS, "zero_skipping_adders", False),
+    ]
+    assert all(one.backward_engine.skip_zero_gradients for one in designs.values())
+    without = dense(designs[SKIPPING_ADDERS])
+    assert without.weight_update_engine.element == "adders"
+    assert not without.backward_engine.skip_zero_gradients
+    assert not without.backward_engine.skip_inactive_outputs
+    assert not dense(designs[SKIPPED_TILES]).lut.skip_zero_tiles
+    most, tables = peaks(designs[SKIPPING_ADDERS]), peaks(config)
+    assert most["forward"] * config.lut.k == tables["forward"]
+
+
+def test_cycles_of_layers_add_up_to_those_of_engines(content: Content) -> None:
+    for one in content["designs"]:
+        for step in (*one["steps"].values(), one["dense"]):
+            for engine in ENGINES:
+                layers = [entry["busy_cycles"] for entry in step["layers"] if entry["engine"] == engine]
+                assert sum(layers) == pytest.approx(step["busy_cycles"][engine], abs=len(layers))
+                assert 0 < step["busy_cycles"][engine] <= step["step_cycles"]
+            assert all(0 <= entry["utilisation"] <= 1 for entry in step["layers"])
+
+
+def test_tables_alone_take_no_notice_of_zeros(content: Content) -> None:
+    tables, tiles, adders = (design(content, name) for name in (TABLES, SKIPPED_TILES, SKIPPING_ADDERS))
+    for engine in ("forward", "weight_update"):
+        alone = {step["busy_cycles"][engine] for step in tables["steps"].values()}
+        assert alone == {tables["dense"]["busy_cycles"][engine]}
+        assert tiles["steps"]["real"]["busy_cycles"][engine] <= tables["steps"]["real"]["busy_cycles"][engine]
+        assert adders["steps"]["real"]["busy_cycles"][engine] < adders["dense"]["busy_cycles"][engine]
+    assert {entry["density"] for entry in tables["estimates"] if entry["engine"] == "forward"} == {1.0}
+
+
+def test_dense_operations_and_densities_are_plain_counts(content: Content, trace: Trace) -> None:
+    network = trace.network
+    estimates = {(e["engine"], e["layer"]): e for e in design(content, SKIPPING_ADDERS)["estimates"]}
+    layers = design(content, SKIPPING_ADDERS)["dense"]["layers"]
+    operations = {(e["engine"], e["layer"]): e["dense_operations"] for e in layers}
+    assert operations["forward", 0] == 8 * 2 * network.layers[0].macs_per_timestep()
+    assert network.layers[1].source == CONSTANT
+    convolution = network.layers[2]
+    assert operations["forward", 2] == 2 * 2 * sum(network.layers[part].macs_per_timestep() for part in (1, 2))
+    assert operations["weight_update", 2] == 2 * 2 * convolution.macs_per_timestep()
+    assert estimates["forward", 2]["density"] == pytest.approx(trace.spikes(0).mean())
+    gradients, masks = trace.gradients(2), trace.masks(0)
+    expected = np.count_nonzero(gradients) / gradients.size * masks.mean()
+    assert estimates["backward", 0]["density"] == pytest.approx(expected)
+    inside = 3 * 3 * 4 * 4 - 4 * 4 * 3 + 4  # taps of 3 x 3 kernels over 4 x 4 positions that lie in the plane
+    assert operations["backward", 0] == 2 * 2 * inside * 5 * 4
+    most = peaks(list_designs(load_config("tiny"))[SKIPPING_ADDERS])
+    told = estimates["backward", 0]
+    assert told["ideal_cycles"] == pytest.approx(operations["backward", 0] * expected / most["backward"])
+
+
+def test_structure(content: Content, trace: Trace) -> None:
+    real = content["structure"]["real"]
+    assert [layer["name"] for layer in real] == content["layers"]
+    assert real[2]["zero_index_groups"] == pytest.approx(trace.sparsity(2).zero_index_groups)
+    for layer in trace.network.hidden:
+        found = real[layer]
+        assert found["macs"] <= found["chunk_macs"]
+        assert found["macs"] <= found["dense_macs"]
+        assert 0 <= found["empty_items"] < 1
+    assert "macs" not in real[-1]
+    for spread in ("timestep", "layer"):
+        for one, other in zip(real, content["structure"][spread], strict=True):
+            assert one["input_bits"] == pytest.approx(other["input_bits"])
+            assert one.get("mask_density") == other.get("mask_density")
+
+
+def test_files_say_the_same(content: Content, out: Path) -> None:
+    assert json.loads((out / "sparsity.json").read_text()) == json.loads(json.dumps(content))
+    with (out / "sparsity.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for summary in summarise(content):
+        steps = design(content, summary["design"])["steps"]
+        assert summary["step_cycles"] == {one: steps[one]["step_cycles"] for one in SPARSITIES}
+        assert summary["energy_pj"]["real"] == pytest.approx(sum(steps["real"]["energy_pj"].values()))
+        for engine in summary["engines"]:
+            mine = [r for r in rows if (r["design"], r["engine"]) == (summary["design"], engine["engine"])]
+            assert sum(float(row["scaled_cycles"]) for row in mine) == pytest.approx(engine["scaled_cycles"])
+            assert sum(int(row["real_cycles"]) for row in mine) == engine["real_cycles"]
+
+
+def test_the_same_study_again_simulates_nothing(trace_path: Path, out: Path, content: Content) -> None:
+    journal = (out / "sparsity.journal").read_bytes()
+    again = run_sparsity(SparsityStudy(trace_path, config="tiny", workers=1), out)
+    assert json.dumps(again) == json.dumps(content)
+    assert (out / "sparsity.journal").read_bytes() == journal
+
+
+def test_plots_show_every_account(content: Content) -> None:
+    engines, layers = engines_figure(content), layers_figure(content)
+    assert [axes.get_title() for axes in engines.axes] == [TABLES, SKIPPED_TILES, SKIPPING_ADDERS]
+    assert [len(axes.patches) for axes in engines.axes] == [12, 12, 12]
+    above, below = layers.axes
+    assert len(above.patches) == 4 * sum("macs" in layer for layer in content["structure"]["real"])
+    assert len(below.patches) == 3 * len(content["layers"])
+
+
+@pytest.mark.parametrize("images", [0, 3])
+def test_words_for_images_that_are_not_there(trace_path: Path, tmp_path: Path, images: int) -> None:
+    with pytest.raises(InputError, match=rf"^--images: the trace has not so many images, got {images}, allowed: 1..2$"):
+        run_sparsity(SparsityStudy(trace_path, images, config="tiny"), tmp_path)
+
+
+def test_words_of_a_step_that_cannot_be_simulated(trace_path: Path, tmp_path: Path) -> None:
+    study = SparsityStudy(trace_path, config="tiny", overrides=("buffers.weights_bytes=16",), workers=1)
+    with pytest.raises(InputError, match=r"^study sparsity: .*buffers"):
+        run_sparsity(study, tmp_path)
+
+
+def test_first_images_are_a_smaller_step(trace_path: Path, tmp_path: Path, content: Content) -> None:
+    one = run_sparsity(SparsityStudy(trace_path, images=1, config="tiny", workers=1), tmp_path)
+    with open_trace(trace_path) as trace:
+        assert one["structure"]["real"][2]["input_bits"] == pytest.approx(trace.spikes(0, slice(0, 1)).mean())
+    for mine, whole in zip(one["designs"], content["designs"], strict=True):
+        assert mine["steps"]["real"]["step_cycles"] < whole["steps"]["real"]["step_cycles"]

@@ -1,0 +1,1 @@
+"""What models that know sparsity as one number get wrong against real traces."""
