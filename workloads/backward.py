@@ -37,19 +37,30 @@ def backward_pass(
 
     A projection has those of the layer that it joins.
     """
-    constants, reset = (network.constants.alpha, network.constants.beta), network.constants.reset
     last = len(network.layers) - 1
     gradients: dict[int, Floats] = {last: output_gradient.reshape(output_gradient.shape[0], 1, 1, -1)}
     for number in reversed(network.hidden):
-        sums = _sums_from_above(network, arithmetic, weights, gradients, number)
-        state = activity[number]
-        timesteps = state.spikes.shape[0]
-        rows = sums.reshape(1 if sums.ndim == 4 else timesteps, -1)
-        potentials = state.potentials.reshape(timesteps, -1)
-        spikes, masks = state.spikes.reshape(timesteps, -1), state.masks.reshape(timesteps, -1)
-        du = gradient_unit(rows, potentials, spikes, masks, constants, arithmetic.value, arithmetic.sum, reset)
-        gradients[number] = du.reshape(state.spikes.shape)
+        gradients[number] = layer_gradients(network, arithmetic, weights, activity[number], gradients, number)
     return tuple(gradients[network.joined(number)] for number in range(last + 1))
+
+
+def layer_gradients(
+    network: Network,
+    arithmetic: Arithmetic,
+    weights: tuple[Floats, ...],
+    state: Activity,
+    gradients: dict[int, Floats],
+    number: int,
+) -> Floats:
+    """Return du [T, B, OH, OW, M] of layer `number`, whose neurons were in `state`, from the `gradients` above it."""
+    constants, reset = (network.constants.alpha, network.constants.beta), network.constants.reset
+    sums = _sums_from_above(network, arithmetic, weights, gradients, number)
+    timesteps = state.spikes.shape[0]
+    rows = sums.reshape(1 if sums.ndim == 4 else timesteps, -1)
+    potentials = state.potentials.reshape(timesteps, -1)
+    spikes, masks = state.spikes.reshape(timesteps, -1), state.masks.reshape(timesteps, -1)
+    du = gradient_unit(rows, potentials, spikes, masks, constants, arithmetic.value, arithmetic.sum, reset)
+    return du.reshape(state.spikes.shape)
 
 
 def _sums_from_above(

@@ -34,7 +34,8 @@ class EpochResult:
 class Progress:
     """State after `step` steps. The sums belong to the running epoch; `counts` to the whole run.
 
-    `captured` is the SHA-256 of the trace, once it is written. `seconds` is the time that all steps took.
+    `captured` is the SHA-256 of the trace, once it is written. `seconds` is the time that all steps took. `observed` is
+    what the learner noted, step by step, as JSON holds it.
     """
 
     state: TrainingState
@@ -48,6 +49,7 @@ class Progress:
     seconds: float = 0.0
     captured: str = ""
     history: tuple[EpochResult, ...] = ()
+    observed: tuple[dict[str, Any], ...] = ()
 
 
 def write_checkpoint(path: Path, settings: dict[str, Any], progress: Progress) -> None:
@@ -68,7 +70,8 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> Progress | None:
             kept, scalars = (json.loads(file[name].asstr()[()]) for name in ("settings", "progress"))
             state = _read_state(file)
             history = tuple(EpochResult(**entry) for entry in scalars.pop("history"))
-            progress = Progress(state=state, history=history, **scalars)
+            observed = tuple(scalars.pop("observed", ()))
+            progress = Progress(state=state, history=history, observed=observed, **scalars)
         except (KeyError, ValueError, TypeError, OSError) as error:
             what = f"does not hold what schema {CHECKPOINT.schema} of a checkpoint demands ({error})"
             raise InputError(what, str(path)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ from workloads.training_step import forward_logits, train_step, training_step
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one step gave: the state after it, and counts of non-finite and subnormal stored values."""
+    """What one step gave: the state after it, and counts of non-finite and subnormal stored values.
+
+    `observed` is what a learner that watches training noted of the step, as JSON holds it.
+    """
 
     state: TrainingState
     loss: float
@@ -29,6 +32,7 @@ class Outcome:
     nonfinite: int
     subnormal: int
     record: StepRecord | None
+    observed: dict[str, Any] | None = None
 
 
 class Learner(Protocol):

@@ -188,6 +188,7 @@ def _advance(
         nonfinite=progress.nonfinite + outcome.nonfinite,
         subnormal=progress.subnormal + outcome.subnormal,
         captured=captured,
+        observed=progress.observed if outcome.observed is None else (*progress.observed, outcome.observed),
     )
     if number % settings.steps_per_epoch == 0 or number == settings.steps:
         progress = _close_epoch(settings, learner, progress)

@@ -38,6 +38,9 @@ COMMANDS = {
     "sweep": LazyCommand("tlm.cli.sweep:sweep", "Simulate every point of a grid, a list or a search."),
     "energy": LazyCommand("tlm.cli.energy:energy", "Simulate a trace and show the energy of its step."),
     "study": LazyCommand("tlm.cli.study:study", "Simulate a step many times: what bandwidth and buffers it needs."),
+    "compare-arithmetic": LazyCommand(
+        "tlm.cli.compare_arithmetic:compare_arithmetic", "Train a network in several number formats and compare."
+    ),
     "report": LazyCommand("tlm.cli.report:report", "Write the results in a folder as one web page."),
     "export": LazyCommand("tlm.cli.export:export", "Write traces and networks in the formats of other tools."),
     "import": LazyCommand("tlm.cli.import_network:import_network", "Read networks of other frameworks."),
