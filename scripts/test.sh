@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks on a fresh machine: sets up what is missing (once), then ruff, mypy and pytest on two processes.
+# All checks on a fresh machine: sets up what is missing (once), then ruff, mypy and pytest on three processes.
 # Arguments are passed on to pytest. Exit code: that of the first check that fails; 69 where the set-up failed.
 set -euo pipefail
 
@@ -8,7 +8,7 @@ root="$(cd "$(dirname "$script")/.." && pwd -P)"
 # shellcheck source=scripts/environment.sh
 source "$root/scripts/environment.sh"
 
-# Beside what needs one processor alone, so that the two test processes find the kernels compiled.
+# Beside what needs one processor alone, so that the test processes find the kernels compiled.
 compiling=""
 program_ready() {
     [[ -z "$compiling" ]] || return 0
@@ -25,4 +25,5 @@ say "ruff format --check";  "$venv/bin/ruff" format --quiet --check .
 say "mypy";                 "$venv/bin/mypy" --no-error-summary
 say "pytest"
 wait "$compiling" || true # the tests will tell
-exec "$venv/bin/python" -m pytest -n 2 "$@"
+# A third process for two processors: many tests wait for processes of their own.
+exec "$venv/bin/python" -m pytest -n 3 --dist worksteal "$@"

@@ -1,4 +1,4 @@
-"""Compile what nearly every test needs, once: two test processes that start together would each compile all of it.
+"""Compile what nearly every test needs, once: test processes that start together would each compile all of it.
 
 python -m tests.compile_kernels
 """

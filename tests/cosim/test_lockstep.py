@@ -43,6 +43,7 @@ def slow_backward_unit(geometry: BackwardUnitGeometry) -> Unit:
     return backward_unit(replace(geometry, adder_latency_cycles=geometry.adder_latency_cycles + 1))
 
 
+@pytest.mark.slow
 def test_a_step_with_shortcuts_and_biases(config: Config, tmp_path: Path) -> None:
     write_trace(make_step(biased_network(timesteps=1), spread=40), tmp_path / "trace")
     result = lockstep(tmp_path / "trace", config, window_tiles=100_000)

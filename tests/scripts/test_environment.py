@@ -370,7 +370,7 @@ class TestTests:
             "ruff check --quiet .",
             "ruff format --quiet --check .",
             "mypy --no-error-summary",
-            "-m pytest -n 2 tests/cli -k a b",
+            "-m pytest -n 3 --dist worksteal tests/cli -k a b",
         ]
         frameworks = f"pip {machine.root}/requirements-frameworks.txt"
         program = [f"pip {machine.root}/requirements.txt", f"pip {machine.root}"]

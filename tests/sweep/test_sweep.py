@@ -127,7 +127,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("done", [3, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("done", [pytest.param(done, marks=pytest.mark.slow) for done in (3, 5)])
 def test_a_killed_sweep_goes_on_and_repeats_nothing(
     done: int, spec: SweepSpec, trace_path: Path, whole: Path, here: Processes, tmp_path: Path, simulated: list[str]
 ) -> None:
