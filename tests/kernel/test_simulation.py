@@ -1,5 +1,7 @@
 """Processes, names, running up to a time, deadlock and the time limit."""
 
+import gc
+
 import pytest
 
 from tlm.kernel import (
@@ -78,6 +80,25 @@ def test_run_stops_before_the_events_at_until() -> None:
     assert seen == [10]
     assert simulation.run() == 30
     assert simulation.run(100) == 100
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_run_searches_no_cycles_and_leaves_the_search_as_it_was(wanted: bool) -> None:
+    def body(process):
+        found.append(gc.isenabled())
+        yield from process.work(1)
+        raise ValueError("stop")
+
+    before, found = gc.isenabled(), []
+    simulation = Simulation()
+    simulation.process(body)
+    (gc.enable if wanted else gc.disable)()
+    try:
+        with pytest.raises(ValueError, match="stop"):
+            simulation.run()
+        assert (found, gc.isenabled()) == ([False], wanted)
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_a_process_waits_for_another() -> None:
