@@ -45,9 +45,9 @@ from tlm.memory.bank_state import (
 )
 from tlm.memory.bank_timing import UNCOUNTED, helper, pointer
 
-RUN, RUN_TO_COMPLETION, RUN_TO_IDLE, RUN_WHILE_WAITING, RUN_TO_SERVED = range(5)
+RUN, RUN_TO_COMPLETION, RUN_TO_IDLE, RUN_WHILE_WAITING = range(4)
 """How far to run: to a tick; or, at most to that tick, to the first completed transaction, until nothing is left, until
-no burst waits to enter a queue (what arrives later changes nothing before that), until none is in a queue."""
+no burst waits to enter a queue (what arrives later changes nothing before that)."""
 
 REACHED, LOG_FULL, REFRESH_OVERDUE = range(3)
 """Why the loop returned."""
@@ -110,7 +110,7 @@ def _run(s: Ints, c: Ints, waiting: Ints, log: Ints, ends: tuple[int, int], unti
     state_length, log_length = ends
     while s[NOW] < until:
         idle = mode == RUN_TO_IDLE and _idle(s)
-        if (idle and s[NOW] >= s[LAST_DATA]) or (mode == RUN_TO_SERVED and _idle(s)):
+        if idle and s[NOW] >= s[LAST_DATA]:
             break
         before = s[NOW]
         if c[REMEMBERS_ROWS]:

@@ -19,7 +19,6 @@ from rtl_models.reference.threads import run_parts, split
 from tlm.memory.bank_kernel import (
     RUN,
     RUN_TO_IDLE,
-    RUN_TO_SERVED,
     RUN_WHILE_WAITING,
     advance,
     source_digest,
@@ -106,7 +105,8 @@ class ChannelGroup:
         self._mapping = (mapping.plan, mapping.bits, mapping.xor, mapping.low_bursts(_ALIGNED_BURSTS))
         self._blocks = (interleaving.block_bytes // interleaving.burst_bytes, interleaving.burst_bytes)
         self._states = np.tile(state, (interleaving.channels, 1))
-        self._ahead = self._states  # after `next_finish`, the states of which its answer was read
+        self._copy = self._states.copy()  # runs ahead as if nothing more arrived
+        self._ahead = self._states  # of the two, after `next_finish`, the one that its answer was read from
         self._waiting = np.zeros((interleaving.channels, 64, BURST_FIELDS), np.int64)
         self._slots = (len(state) - int(self._constants[TRANSACTIONS])) // TRANSACTION_FIELDS
         self._free = list(range(self._slots))
@@ -146,15 +146,21 @@ class ChannelGroup:
             self._run(self._states, _FOREVER, RUN_WHILE_WAITING, waiting)
             finish, unknown, _ = _next_finish(self._states, self._constants)
         if finish >= unknown:
-            self._ahead = self._states.copy()
-            self._run(self._ahead, _FOREVER, RUN_TO_SERVED)
-            finish, _, _ = _next_finish(self._ahead, self._constants)
+            self._ahead = self._copy
+            np.copyto(self._copy, self._states)
+        while finish >= unknown:
+            self._run(self._copy, unknown, RUN)  # nothing is over before, so that the copy may take the states' place
+            finish, unknown, _ = _next_finish(self._copy, self._constants)
         return int(finish)
 
     def take_finished(self, tick: int) -> list[int]:
-        """Return the numbers of the transactions that are over at `tick`, the answer of `next_finish`."""
+        """Return the numbers of the transactions that are over at `tick`.
+
+        It is the answer of `next_finish`, since when nothing was added.
+        """
         found = [Finish(*row) for row in _finished(self._ahead, self._constants, tick).tolist()]
-        if self._ahead is not self._states:
+        if self._ahead is self._copy:
+            self._states, self._copy = self._copy, self._states
             self._run(self._states, tick, RUN)
         first = int(self._constants[TRANSACTIONS])
         for finish in found:
@@ -188,6 +194,7 @@ class ChannelGroup:
         """Double the room for transactions."""
         more = np.full((len(self._states), self._slots * TRANSACTION_FIELDS), -1, np.int64)
         self._states = np.concatenate([self._states, more], axis=1)
+        self._copy = np.empty_like(self._states)
         self._free = list(range(self._slots, 2 * self._slots))
         self._slots *= 2
 
