@@ -18,10 +18,13 @@ SAME = 1e-6  # relative: constants of two layers that differ by less are the sam
 
 
 def constant_of(source: InputSpec) -> int:
-    """Return the byte (or bit) of the constant channel that a bias gets: a power of two, so that scaling is exact."""
+    """Return the byte (or bit) of the constant channel that a bias gets: 1, or the power of two next below.
+
+    Scaling by it is exact, and a training's steps of such a weight are those of a bias.
+    """
     if source.coding == SPIKES:
         return 1
-    return 64 if source.signed else 128
+    return min(1 << source.exponent, 64 if source.signed else 128)
 
 
 @dataclass

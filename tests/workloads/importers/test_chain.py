@@ -127,7 +127,8 @@ def test_pooling_of_the_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "constant"), [(SOURCE, 128), (replace(SOURCE, signed=True), 64), (InputSpec(8, 8, 2, SPIKES), 1)]
+    ("source", "constant"),
+    [(SOURCE, 16), (replace(SOURCE, exponent=8, signed=True), 64), (InputSpec(8, 8, 2, SPIKES), 1)],
 )
 @pytest.mark.parametrize("pooled", [False, True])
 def test_bias_of_the_first_layer(source: InputSpec, constant: int, pooled: bool) -> None:

@@ -101,7 +101,7 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
     if not spikes:
         source |= {"exponent": draw(st.integers(0, 8)), "signed": draw(st.booleans())}
     if draw(st.booleans()):
-        source["constant"] = 1 if spikes else 64 if source["signed"] else 128
+        source["constant"] = 1 if spikes or draw(st.booleans()) else min(1 << source["exponent"], 64)
     layers: list[dict[str, Any]] = []
     for number in range(draw(st.integers(1, 3))):
         content: dict[str, Any] = {"channels": draw(st.integers(1, 4))}
@@ -197,7 +197,7 @@ def test_nodes_become_layers() -> None:
         NirOptions(name="net", timesteps=3, exponent=4, interval=0.25, beta=2.0),
     )
     content = built.network.to_dict()
-    assert content["input"] == {"shape": [8, 8, 2], "coding": "direct", "exponent": 4, "signed": False, "constant": 128}
+    assert content["input"] == {"shape": [8, 8, 2], "coding": "direct", "exponent": 4, "signed": False, "constant": 16}
     assert (content["name"], content["timesteps"]) == ("net", 3)
     assert content["neuron"] == {"alpha": 0.9, "threshold": 1.0, "interval": 0.25, "beta": 2.0}
     assert content["layers"] == [
