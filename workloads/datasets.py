@@ -12,6 +12,7 @@ from workloads.dataset import Dataset, input_words, unfit
 from workloads.digits import DIGITS
 from workloads.network import Network
 from workloads.photographs import LARGE_PHOTOGRAPHS, PHOTOGRAPHS
+from workloads.tonic_named import PREFIX, NamedRecordings, named_dataset
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,22 @@ DATASETS = {
 }
 
 
+def register(dataset: Dataset) -> None:
+    """Offer a data set of one's own to this process under its name; InputError for a name that is taken.
+
+    Without a name it is chosen for networks that none of those before it can be fed to.
+    """
+    if dataset.name in DATASETS or dataset.name.startswith(PREFIX):
+        raise InputError("the name of a data set is taken", "dataset", dataset.name)
+    DATASETS[dataset.name] = _packaged(dataset)
+
+
 def choose_dataset(network: Network, name: str | None = None, folder: str | Path | None = None) -> Dataset:
     """Return the data set called `name`, with its files in `folder` if it has any.
 
-    Without a name it is the one whose files the folder holds; without a folder either, the first that comes with the
-    package and can be fed to the network. Raises InputError if there is none, if the files cannot be used, or if the
-    network cannot be trained on it.
+    A name such as ``tonic:NMNIST`` is that of a data set of tonic. Without a name it is the one whose files the folder
+    holds; without a folder either, the first that comes with the package and can be fed to the network. Raises
+    InputError if there is none, if the files cannot be used, or if the network cannot be trained on it.
     """
     where = None if folder is None else Path(folder)
     kind = _choose(network, name, where)
@@ -95,12 +106,11 @@ def choose_dataset(network: Network, name: str | None = None, folder: str | Path
 
 
 def _choose(network: Network, name: str | None, folder: Path | None) -> Catalogued:
-    if name is not None and name not in DATASETS:
-        raise InputError("unknown data set", "dataset", name, ", ".join(DATASETS))
+    kind = None if name is None else _named(name)
     if folder is not None and not folder.is_dir():
         raise InputError("no such folder", "data", str(folder))
-    if name is not None:
-        kind = DATASETS[name]
+    if kind is not None:
+        name = kind.name
         if kind.files and folder is None:
             raise InputError(f"the files of {name} are needed", "data", "nothing", f"a folder with {kind.files}")
         if not kind.files and folder is not None:
@@ -114,6 +124,21 @@ def _choose(network: Network, name: str | None, folder: Path | None) -> Catalogu
         what = "no data set has images of this shape"
         raise InputError(what, f"{network.name}: input", input_words(network.input), allowed)
     return fitting[0]
+
+
+def _named(name: str) -> Catalogued:
+    if name in DATASETS:
+        return DATASETS[name]
+    if not name.startswith(PREFIX):
+        raise InputError("unknown data set", "dataset", name, f"{', '.join(DATASETS)}, or {PREFIX}NAME")
+    known = NamedRecordings(name)
+    return Catalogued(
+        name,
+        known.accepts,
+        known.fits,
+        lambda network, folder: named_dataset(name, folder, _plane(network), network.timesteps),
+        known.files,
+    )
 
 
 def _recognise(folder: Path) -> Catalogued:

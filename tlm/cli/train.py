@@ -38,9 +38,10 @@ CHECKPOINT_SUFFIX = ".checkpoint"
     "dataset_name",
     metavar="NAME",
     help="digits (8x8), photographs or photographs-224 (crops of 32x32 or 224x224), event-camera-model (crops "
-    "that move, as events); with --data cifar-10, n-mnist, dvs-gesture.  [default: by the folder, else by the input]",
+    "that move, as events); with --data cifar-10, n-mnist, dvs-gesture, or a data set of the package tonic, such as "
+    "tonic:NMNIST.  [default: by the folder, else by the input]",
 )
-@click.option("--data", metavar="DIR", help="Folder with the files of cifar-10, n-mnist or dvs-gesture.")
+@click.option("--data", metavar="DIR", help="Folder with the files of cifar-10, n-mnist, dvs-gesture or tonic.")
 @click.option("--epochs", type=int, help="Passes over the training images.  [default: 25]")
 @click.option("--steps", type=int, help="Steps, instead of epochs.")
 @click.option("--batch", type=int, default=32, show_default=True, help="Images a step.")
