@@ -52,6 +52,9 @@ no burst waits to enter a queue (what arrives later changes nothing before that)
 REACHED, LOG_FULL, REFRESH_OVERDUE = range(3)
 """Why the loop returned."""
 
+pasted = njit(**UNCOUNTED, inline="always")
+"""Puts what has one caller into it before anything is compiled; else all that it calls would be compiled once more."""
+
 _SOURCES = (
     "commands",
     "bank_between_refreshes",
@@ -88,7 +91,7 @@ def _bound(s: Ints, c: Ints, waiting: Ints, until: int) -> int:
     return min(min(event, next_arrival(s, c, waiting, tick)) - 1, until)
 
 
-@helper
+@pasted
 def _step(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> None:
     """Move on to the next tick at which something is issued, or to `bound`."""
     reads, writes = s[READ_LENGTH], s[WRITE_LENGTH]
@@ -104,7 +107,7 @@ def _step(s: Ints, c: Ints, log: Ints, tick: int, bound: int) -> None:
     s[NOW] += passed
 
 
-@helper
+@pasted
 def _run(s: Ints, c: Ints, waiting: Ints, log: Ints, ends: tuple[int, int], until: int, mode: int) -> int:
     """Advance one channel; `ends` are the lengths of its state and of its log."""
     state_length, log_length = ends

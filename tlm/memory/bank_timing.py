@@ -6,6 +6,7 @@ which command is issued is decided elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import njit, types
@@ -52,8 +53,20 @@ _ONE_UNIT, _OTHER_UNITS = rules.ONE_UNIT_SCOPE, rules.OTHER_UNITS_SCOPE
 UNCOUNTED = {"nogil": True, "error_model": "numpy", "_nrt": False}
 """Compiler options of the loop and all that it calls: nothing allocates, so no references need to be counted."""
 
-helper = njit(**UNCOUNTED, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Compiles what only compiled code calls; it is stored with its caller, never by itself."""
+_called = njit(**UNCOUNTED, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def helper(function: Callable[..., Any]) -> Any:
+    """Compile what only compiled code calls: once for all integers, not once more for every constant it is given.
+
+    It is stored with its caller, never by itself.
+    """
+    dispatcher = _called(function)
+    template = dispatcher.get_call_template
+    dispatcher.get_call_template = lambda arguments, named: template(
+        tuple(map(types.unliteral, arguments)), {name: types.unliteral(kind) for name, kind in named.items()}
+    )
+    return dispatcher
 
 
 @intrinsic

@@ -258,9 +258,10 @@ def _compiled(sources: int) -> Any:
             channel = block % channels
             s = states[channel]
             if s[WAITING_TAIL] + end - begin > rows:
-                count = s[WAITING_TAIL] - s[WAITING_HEAD]
+                head, count = s[WAITING_HEAD], s[WAITING_TAIL] - s[WAITING_HEAD]
                 for i in range(count):
-                    waiting[channel, i] = waiting[channel, s[WAITING_HEAD] + i]
+                    for field in range(BURST_FIELDS):  # a row at once would compile the words of an error, for 3 s
+                        waiting[channel, i, field] = waiting[channel, head + i, field]
                 s[WAITING_HEAD], s[WAITING_TAIL] = 0, count
             row = s[WAITING_TAIL]
             for burst in range(begin, end):
