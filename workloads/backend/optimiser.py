@@ -53,8 +53,9 @@ class H2LearnSGD(torch.optim.Optimizer):
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
-            momentum = self.state[parameter].get(MOMENTUM, torch.zeros_like(parameter))
-            arrays = (parameter.numpy(), momentum.numpy(), parameter.grad.numpy())
+            buffer = self.state[parameter].get(MOMENTUM)
+            momentum = np.zeros(parameter.shape, np.float32) if buffer is None else buffer.numpy()
+            arrays = (parameter.numpy(), momentum, parameter.grad.numpy())
             master, velocity, stored = sgd(*arrays, rates, 0, value)  # 2^0: gradients are unscaled already
             self.skipped |= not (np.isfinite(stored).all() and torch.isfinite(parameter.grad).all())
             updates.append((parameter, master, velocity))

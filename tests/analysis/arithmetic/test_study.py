@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from rtl_models.errors import InputError
 from rtl_models.formats import BFLOAT16, BINARY16, BINARY32
-from tests.pictures import assert_shows_something, texts
+from tests.pictures import assert_shows_something
 from tlm.analysis.arithmetic.plots import training_figure, underflow_figure, write_plots
 from tlm.analysis.arithmetic.runs import train_run, train_runs
 from tlm.analysis.arithmetic.study import JOURNAL, ArithmeticStudy, compare_arithmetic, plan_runs
@@ -54,6 +56,11 @@ def folder(network: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def words(figure: Figure) -> set[str]:
+    """Every text of a figure that is not made while it is drawn."""
+    return {text.get_text() for text in figure.findobj(Text)}
 
 
 class TestPlan:
@@ -146,16 +153,11 @@ class TestResults:
         content = json.loads((folder / "comparison.json").read_text())
         for name in ("training.png", "underflow.png"):
             assert_shows_something(folder / name)
+        content["runs"][0]["steps"][1]["loss"] = None  # a loss that was not finite
         training, lost = training_figure(content), underflow_figure(content)
-        assert {"float32", "binary16", "bfloat16", "loss less that of float32", "held-out accuracy"} <= texts(training)
-        assert {"binary16", "bfloat16", "g16", "du", "forward tables", "none"} <= texts(lost)
+        assert {"float32", "binary16", "bfloat16", "loss less that of float32", "held-out accuracy"} <= words(training)
+        assert {"binary16", "bfloat16", "g16", "du", "forward tables"} <= words(lost)
         assert len(lost.axes) == 2
-
-    def test_no_picture_of_what_was_not_counted(self, folder: Path, tmp_path: Path) -> None:
-        content = json.loads((folder / "comparison.json").read_text())
-        content["runs"] = content["runs"][:1]
-        content["runs"][0]["steps"][1]["loss"] = None
-        assert [path.name for path in write_plots(tmp_path, content)] == ["training.png"]
 
     def test_shares(self) -> None:
         row = {"tensor": "du", "step": 1, "values": 10, "subnormal": 1, "flushed": 2}

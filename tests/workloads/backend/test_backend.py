@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -256,11 +257,11 @@ class TestModule:
         data = choose_dataset(load_network("digits-mlp"), None, None)
         module = H2LearnModule("digits-mlp")
         optimiser = H2LearnSGD(module)
-        for batch in data.epoch_batches(seed=0, epoch=0, batch=32):
+        for batch in islice(data.epoch_batches(seed=0, epoch=0, batch=32), 25):
             take_step(module, optimiser, batch.images.copy(), batch.labels.copy())
         held_out = data.load().held_out.take(np.arange(0, 360, 4))
         guesses = module.eval()(torch.from_numpy(held_out.images.copy())).argmax(1)
-        assert (guesses.numpy() == held_out.labels).mean() > 0.6
+        assert (guesses.numpy() == held_out.labels).mean() > 0.5
 
     def test_a_closure_and_what_it_looks_like(self) -> None:
         inputs, labels = tensors(*batches(EASY, 1)[0])
