@@ -9,6 +9,7 @@ import pytest
 
 from tests.analysis.sparsity.conftest import trace_path
 from tlm.cli.main import main
+from workloads.trace_file import open_trace
 
 __all__ = ["trace_path"]
 
@@ -17,7 +18,7 @@ def test_tables_and_files(
     trace_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    options = ["--config", "tiny", "--workers", "1", "--out", str(out)]
+    options = ["--config", "tiny", "--workers", "1", "--images", "1", "--out", str(out)]
     assert main(["study", "sparsity", str(trace_path), *options]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -33,7 +34,10 @@ def test_tables_and_files(
     monkeypatch.setattr("tlm.analysis.sparsity.plots.write_plots", lambda folder, content: ())
     assert main(["study", "sparsity", str(trace_path), *options, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    real = json.loads((out / "sparsity.json").read_text())["designs"][0]["steps"]["real"]
+    content = json.loads((out / "sparsity.json").read_text())
+    with open_trace(trace_path) as trace:  # the first image alone
+        assert content["structure"]["real"][2]["input_bits"] == pytest.approx(trace.spikes(0, slice(0, 1)).mean())
+    real = content["designs"][0]["steps"]["real"]
     assert told[0]["engines"][1]["real_cycles"] == pytest.approx(real["busy_cycles"]["backward"], abs=4)
 
 

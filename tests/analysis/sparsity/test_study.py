@@ -19,7 +19,7 @@ from tlm.analysis.sparsity.study import SPARSITIES, SparsityStudy, run_sparsity
 from tlm.analysis.sparsity.summary import summarise
 from tlm.config import load_config
 from workloads.network import CONSTANT
-from workloads.trace_file import Trace, open_trace
+from workloads.trace_file import Trace
 
 Content = dict[str, Any]
 
@@ -144,11 +144,3 @@ def test_words_of_a_step_that_cannot_be_simulated(trace_path: Path, tmp_path: Pa
     study = SparsityStudy(trace_path, config="tiny", overrides=("buffers.weights_bytes=16",), workers=1)
     with pytest.raises(InputError, match=r"^study sparsity: .*buffers"):
         run_sparsity(study, tmp_path)
-
-
-def test_first_images_are_a_smaller_step(trace_path: Path, tmp_path: Path, content: Content) -> None:
-    one = run_sparsity(SparsityStudy(trace_path, images=1, config="tiny", workers=1), tmp_path)
-    with open_trace(trace_path) as trace:
-        assert one["structure"]["real"][2]["input_bits"] == pytest.approx(trace.spikes(0, slice(0, 1)).mean())
-    for mine, whole in zip(one["designs"], content["designs"], strict=True):
-        assert mine["steps"]["real"]["step_cycles"] < whole["steps"]["real"]["step_cycles"]
