@@ -31,7 +31,7 @@ def capture(
     optimiser: Any = None,
     mask_threshold: float = DEFAULT_MASK_THRESHOLD,
     name: str = "",
-    dataset: str = "",
+    dataset: str = "captured batch",
 ) -> Capture:
     """Run one training step of `model` (forward, ``loss(output, target)``, backward) and capture it.
 

@@ -199,8 +199,7 @@ def _output(chain: Chain) -> tuple[Floats, NDArray[np.float64]]:
 
 def _origin(chain: Chain) -> str:
     frameworks = sorted({rule.framework for rule in chain.observer.rules.values()})
-    versions = " and ".join(f"{_FRAMEWORKS[name]} {metadata.version(name)}" for name in frameworks)
-    return f"captured from {versions}"
+    return " and ".join(f"{_FRAMEWORKS[name]} {metadata.version(name)}" for name in frameworks)
 
 
 def _surrogate_notes(found: dict[str, Firing]) -> list[str]:

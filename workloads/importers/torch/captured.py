@@ -77,7 +77,7 @@ class Capture:
 
     def __str__(self) -> str:
         step = f"{self.network.timesteps} timesteps, loss {self.record.loss:.4f}"
-        lines = [f"{self.network.name}: {self.record.origin}, {step}"]
+        lines = [f"{self.network.name}: captured from {self.record.origin}, {step}"]
         lines += [f"  {layer}" for layer in self.layers]
         lines += [f"  note: {note}" for note in self.notes]
         if self.written is not None:

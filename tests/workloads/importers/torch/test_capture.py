@@ -1,0 +1,294 @@
+"""Steps of real models, captured: equal to our own step in binary64, masks as their surrogates have them, and traces."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="captures are tested where torch, snntorch and spikingjelly are installed")
+pytest.importorskip("snntorch", reason="captures are tested where torch, snntorch and spikingjelly are installed")
+pytest.importorskip("spikingjelly", reason="captures are tested where torch, snntorch and spikingjelly are installed")
+
+import snntorch
+import torch
+from spikingjelly.activation_based import layer, neuron, surrogate
+from torch import nn
+
+import tlm
+from rtl_models.formats import BFLOAT16, BINARY16, round_to
+from tests.workloads.importers.torch.models import (
+    BATCH,
+    CLASSES,
+    Looped,
+    T,
+    at_once,
+    digits,
+    enlarge,
+    jelly,
+    looped,
+    loss,
+    rectangle,
+    train,
+)
+from workloads.float_step import float_step
+from workloads.importers.torch import Capture, capture
+from workloads.importers.torch.surrogate import support
+from workloads.record import Arithmetic
+from workloads.trace_file import open_trace
+
+TOLERANCE = 1e-6  # of the tensor's largest magnitude
+PICTURES, TARGET = digits()
+
+
+def check_equal(captured: Capture, gradients: bool = True) -> None:
+    """Compare a capture with our step in binary64 from the same weights: spikes, masks, potentials, gradients."""
+    record = captured.record
+    weights = tuple(layer.weights for layer in record.layers)
+    step = float_step(record.network, weights, record.inputs, record.labels)
+    assert record.loss == pytest.approx(step.loss, rel=1e-6)
+    assert record.logits == pytest.approx(step.logits, abs=1e-5)
+    for got, want in zip(record.layers, step.layers, strict=True):
+        if want.spikes is not None and want.potentials is not None:
+            assert want.spikes.any()
+            assert np.array_equal(got.spikes, want.spikes)
+            close(got.potentials, want.potentials)
+            if gradients:
+                assert np.array_equal(got.masks, want.masks)
+        if gradients:
+            close(got.gradients if got.gradients.ndim == 5 else got.gradients[np.newaxis], want.gradients)
+            close(got.weight_gradient, want.weight_gradient)
+
+
+def close(got: Any, want: Any) -> None:
+    assert got.shape == want.shape
+    assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max()
+    assert np.abs(want).max() > 0
+
+
+@pytest.fixture(scope="module")
+def snn() -> tuple[Looped, Capture, torch.optim.SGD]:
+    """snnTorch's defaults, but for the surrogate: reset by subtraction one timestep later, without a gradient."""
+    torch.manual_seed(0)
+    model = Looped()
+    optimiser = train(model)
+    return model, capture(model, PICTURES, TARGET, loss, optimiser=optimiser, name="looped"), optimiser
+
+
+class TestEqualToOurStep:
+    def test_snntorch(self, snn: tuple[Looped, Capture, torch.optim.SGD]) -> None:
+        _, captured, _ = snn
+        check_equal(captured)
+        assert captured.network.neuron.to_dict() == {
+            "alpha": 0.6,
+            "threshold": 0.5,
+            "interval": 0.45,
+            "beta": 1.0,
+            "reset": "subtract",
+            "reset_by": pytest.approx(0.5 / 0.6),
+            "reset_gradient": False,
+        }
+        assert captured.record.origin == f"snnTorch {snntorch.__version__}"
+
+    @pytest.mark.parametrize("delay", [True, False])
+    def test_snntorch_with_reset_to_zero(self, delay: bool) -> None:
+        torch.manual_seed(1)
+        model = Looped(reset_mechanism="zero", reset_delay=delay)
+        train(model, steps=1)
+        captured = capture(model, PICTURES, TARGET, loss)
+        check_equal(captured)
+        assert captured.network.neuron.reset_gradient is not delay
+
+    @pytest.mark.parametrize(
+        ("mode", "node"),
+        [
+            ("m", {}),
+            ("s", {"v_reset": None}),
+            ("m", {"detach_reset": True, "decay_input": False, "tau": 1.6}),
+        ],
+    )
+    def test_spikingjelly(self, mode: str, node: dict[str, Any]) -> None:
+        torch.manual_seed(2)
+        model, forward = jelly(mode, **node), at_once if mode == "m" else looped
+        train(model, forward)
+        captured = capture(model, PICTURES, TARGET, loss, forward=forward)
+        check_equal(captured)
+        assert captured.network.neuron.threshold == float(str(np.nextafter(np.float32(0.5), np.float32(0))))
+        assert captured.network.neuron.reset_gradient is not node.get("detach_reset", False)
+        assert [entry.exact for entry in captured.layers] == [True] * 3
+
+    def test_a_step_is_left_as_without_a_capture(self, snn: tuple[Looped, Capture, torch.optim.SGD]) -> None:
+        model, captured, _ = snn
+        observed = [parameter.grad for parameter in model.parameters()]
+        model.zero_grad()
+        loss(model(PICTURES), TARGET).backward()
+        for parameter, before in zip(model.parameters(), observed, strict=True):
+            assert torch.equal(parameter.grad, before)
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+    def test_the_optimiser_goes_on(self, snn: tuple[Looped, Capture, torch.optim.SGD]) -> None:
+        model, captured, optimiser = snn
+        conv = captured.record.layers[1]  # conv2: no factor, no copies
+        optimiser.step()
+        stepped = model.conv2.weight.detach().permute(0, 2, 3, 1).numpy()
+        assert np.abs(conv.new_weights - stepped).max() < 1e-6
+        assert np.abs(conv.momentum).max() > 0
+        assert captured.record.optimiser.learning_rate == np.float32(0.1)
+        assert any(note.startswith("fc1: weights are 0.111") for note in captured.notes)
+
+
+class TestOtherModels:
+    def test_spikes_over_time(self) -> None:
+        torch.manual_seed(3)
+        events = (torch.rand(T, BATCH, 2, 4, 4) < 0.3).float()
+        lif = {"threshold": 0.5, "spike_grad": rectangle, "init_hidden": True}
+        model = nn.Sequential(
+            nn.Conv2d(2, 6, 3, padding="same"),
+            snntorch.Leaky(0.5, **lif),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Dropout(0.0),
+            nn.Flatten(),
+            nn.Linear(6, CLASSES),
+        )
+        enlarge(model)
+        captured = capture(model, events, TARGET, loss, forward=lambda net, batch: torch.stack([net(x) for x in batch]))
+        check_equal(captured)
+        assert captured.network.input.coding == "spikes"
+        assert captured.record.inputs[..., -1].all()  # the constant channel of the first layer's bias
+
+    def test_one_that_ends_in_neurons(self) -> None:
+        torch.manual_seed(4)
+        lif = {"beta": 0.5, "spike_grad": rectangle, "init_hidden": True}
+        model = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(64, 20, bias=False),
+            snntorch.Leaky(**lif),
+            nn.Linear(20, CLASSES),
+            snntorch.Leaky(**lif, threshold=0.5, output=True),
+        )
+        enlarge(model)
+        captured = capture(model, PICTURES, TARGET, loss, timesteps=T)
+        step = float_step(
+            captured.network, tuple(l.weights for l in captured.record.layers), captured.record.inputs, TARGET.numpy()
+        )
+        assert np.array_equal(captured.record.layers[0].spikes, step.layers[0].spikes)
+        assert captured.record.logits == pytest.approx(step.logits)
+        close(captured.record.layers[-1].weight_gradient, step.layers[-1].weight_gradient)
+        told = " ".join(captured.notes)
+        assert "reads their mean firing out" in told
+        assert "another surrogate than 2" in told
+
+    def test_containers_and_learned_time_constants(self) -> None:
+        torch.manual_seed(5)
+        fire = {"v_threshold": 0.5, "surrogate_function": surrogate.PiecewiseQuadratic(), "step_mode": "m"}
+        model = nn.Sequential(
+            layer.SeqToANNContainer(nn.Conv2d(1, 4, 3), nn.Flatten()),
+            neuron.ParametricLIFNode(**fire),
+            layer.Linear(144, CLASSES, step_mode="m"),
+        )
+        enlarge(model)
+        captured = capture(model, PICTURES, TARGET, loss, forward=at_once)
+        check_equal(captured, gradients=False)
+        (entry,) = captured.layers
+        assert (entry.surrogate, entry.exact, entry.dropped_energy) == ("PiecewiseQuadratic", True, 0.0)
+
+    def test_integrate_and_fire_from_bytes_over_255(self) -> None:
+        torch.manual_seed(6)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), neuron.IFNode(v_threshold=1.0), nn.Linear(12, CLASSES))
+        enlarge(model)
+        pictures = torch.round(PICTURES * 255) / 255
+        captured = capture(model, pictures, TARGET, loss, timesteps=T)
+        check_equal(captured, gradients=False)
+        assert any("256/255" in note for note in captured.notes)
+
+
+class TestMasks:
+    @pytest.mark.parametrize(
+        ("function", "exact", "largest", "reach"),
+        [
+            (rectangle, True, 1.0, 0.45),
+            (surrogate.Rect(0.8), True, 0.8, 0.625),
+            (surrogate.PiecewiseQuadratic(2.0), True, 2.0, 0.5),
+            (snntorch.surrogate.straight_through_estimator(), True, 1.0, np.inf),
+            (snntorch.surrogate.heaviside(), True, 1.0, np.inf),
+            (snntorch.surrogate.atan(2.0), False, 1.0, 3 / np.pi),  # 1 / (1 + (pi d)^2) = 0.1
+            (snntorch.surrogate.fast_sigmoid(25), False, 1.0, (np.sqrt(10) - 1) / 25),
+            (surrogate.Sigmoid(4.0), False, 1.0, np.arccosh(19.0) / 4),  # sech^2(2 d) = 0.1
+        ],
+    )
+    def test_support(self, function: Any, exact: bool, largest: float, reach: float) -> None:
+        found = support(function, 0.1, "lif")
+        assert found.exact is exact
+        assert found.largest == pytest.approx(largest, rel=1e-4)
+        assert found.reach == pytest.approx(reach, rel=1e-5)
+
+    def test_a_surrogate_that_fades_drops_energy(self) -> None:
+        torch.manual_seed(7)
+        model = Looped(spike_grad=snntorch.surrogate.fast_sigmoid(5))
+        wide, narrow = (capture(model, PICTURES, TARGET, loss, mask_threshold=share) for share in (0.01, 0.5))
+        for many, few in zip(wide.layers, narrow.layers, strict=True):
+            assert not many.exact
+            assert many.active_masks > few.active_masks
+            assert 0 <= many.dropped_energy < few.dropped_energy < 1
+            assert many.nonzero_gradients == few.nonzero_gradients > 0.99
+        assert "mask from 0.5 of the largest derivative" in str(narrow)
+        assert narrow.network.neuron.interval == pytest.approx((np.sqrt(2) - 1) / 5, rel=1e-4)
+
+
+class TestTraces:
+    def test_what_stands_in_one(self, snn: tuple[Looped, Capture, torch.optim.SGD], tmp_path: Path) -> None:
+        _, captured, _ = snn
+        written = captured.write(tmp_path / "step.h5", Arithmetic(k=3, lanes=8, micro_batch=4), 10)
+        with open_trace(tmp_path / "step.h5") as trace:
+            record = trace.record()
+        assert (trace.origin, trace.bit_exact, trace.digest) == (captured.record.origin, False, written.digest)
+        for got, want in zip(record.layers, captured.record.layers, strict=True):
+            assert np.array_equal(got.weights, round_to(want.weights, BINARY16))
+            assert np.array_equal(got.gradients, round_to(want.gradients * 2**10, BINARY16))
+            assert np.array_equal(got.weight_gradient, want.weight_gradient * 2**10)
+            assert got.subnormal["du"] == 0 or got.spikes is not None
+        assert sum(written.underflowed) < 0.01
+
+    def test_underflow_is_told(self, snn: tuple[Looped, Capture, torch.optim.SGD], tmp_path: Path) -> None:
+        written = snn[1].write(tmp_path / "step.h5", scale_log2=-14)
+        assert max(written.underflowed) > 0.1
+        assert max(written.subnormal) > 0.1
+        assert "loss scale 2^-14" in str(written)
+
+    def test_overflow_skips_the_step(self, snn: tuple[Looped, Capture, torch.optim.SGD], tmp_path: Path) -> None:
+        snn[1].write(tmp_path / "step.h5", scale_log2=40)
+        with open_trace(tmp_path / "step.h5") as trace:
+            assert trace.skipped
+            assert np.array_equal(trace.new_master(0), trace.master(0))
+
+    def test_masks_that_are_not_exact_drop_gradients(self, tmp_path: Path) -> None:
+        torch.manual_seed(8)
+        model = Looped(spike_grad=snntorch.surrogate.atan(8.0), reset_mechanism="zero")
+        made = capture(model, PICTURES, TARGET, loss, path=tmp_path / "step.h5")
+        assert made.written is not None
+        assert "gradients that underflow" in str(made)
+        with open_trace(tmp_path / "step.h5") as trace:
+            last = slice(T - 1, T)  # where nothing comes through the potential that is kept
+            du, masks = (read(0, timesteps=last) for read in (trace.gradients, trace.masks))
+            assert not du[masks == 0].any()
+            assert du[masks == 1].any()
+            assert np.count_nonzero(made.record.layers[0].gradients[last]) > np.count_nonzero(du)
+
+    def test_the_chip_runs_one(self, tmp_path: Path) -> None:
+        torch.manual_seed(9)
+        model = Looped(reset_mechanism="zero", reset_delay=False)
+        arithmetic = Arithmetic(value=BFLOAT16, micro_batch=1)
+        capture(model, PICTURES[:2], TARGET[:2], loss).write(tmp_path / "step.h5", arithmetic)
+        changes = ("arithmetic.value_format=bfloat16",)
+        assert tlm.simulate(tmp_path / "step.h5", "tiny", changes).cycles > 0
+
+
+def test_nothing_imports_torch_at_start() -> None:
+    import subprocess
+
+    code = "import sys, workloads.importers.torch, tlm.cli.main; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
