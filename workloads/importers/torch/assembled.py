@@ -26,8 +26,9 @@ from workloads.importers.torch.observed import ObservedStep
 from workloads.importers.torch.optimisers import SgdState
 from workloads.importers.torch.structure import Chain
 from workloads.importers.torch.understood import check_understood
+from workloads.layer import Layer
 from workloads.network import CONSTANT, DIRECT, INPUT, InputSpec, Network
-from workloads.record import Arithmetic, Flags, Floats, LayerRecord, OptimiserConstants, StepRecord
+from workloads.record import Arithmetic, Floats, LayerRecord, OptimiserConstants, StepRecord
 
 _SAME = 1e-6  # relative: gradients of the output at two timesteps that are the same, being binary32
 _ALIKE = 1e-3  # relative: surrogates of two layers that are the same
@@ -49,7 +50,7 @@ def assembled(
     values = encoded.values if encoded.coding == DIRECT else np.moveaxis(encoded.values, 1, 0)
     tensors = _Tensors(network, as_inputs(values, network), states)  # type: ignore[arg-type]
     output_gradient, logits = _output(chain)
-    du = {number: _channels_last(state.gradients) for number, state in states.items()}
+    du = {number: _in_layout(network.layers[number], state.gradients) for number, state in states.items()}
     du[len(network.layers) - 1] = output_gradient
     updates = mapping.gradients(step.gradients, network.layers)
     velocities = mapping.gradients(before.velocities, network.layers)
@@ -78,7 +79,7 @@ def assembled(
         layers=tuple(layers),
         origin=_origin(chain),
     )
-    slopes = {number: _channels_last(state.slopes) for number, state in states.items()}
+    slopes = {number: _in_layout(network.layers[number], state.slopes) for number, state in states.items()}
     check_understood(record, slopes, {imported.layer_of[name]: name for name in chain.neurons}, encoded.error > 0.0)
     notes = [*imported.notes, *([encoded.note] if encoded.note else []), *_surrogate_notes(found)]
     if any(before.rates):
@@ -94,7 +95,7 @@ class _Tensors:
 
     def __init__(self, network: Network, inputs: Inputs, states: dict[int, Firing]) -> None:
         self.network, self.inputs, self._states = network, inputs, states
-        self._spikes = {number: _flags(state.spikes) for number, state in states.items()}
+        self._spikes = {n: _in_layout(network.layers[n], state.spikes) for n, state in states.items()}
 
     def maps(self, number: int) -> Floats:
         """Return what a layer's weights meet, [T, B, H, W, C], or [1, ...] where it is always the same."""
@@ -118,6 +119,7 @@ class _Tensors:
         """Return the record of a layer after the machine's optimiser step in binary32."""
         state = self._states.get(number)
         stepped, velocity_after, _ = sgd(weights, velocity, update, (rates[0], rates[1], rates[2]), 0, BINARY32)
+        layer = self.network.layers[number]
         summed = number == 0 and self.network.input.coding == DIRECT
         return LayerRecord(
             weights=weights,
@@ -128,8 +130,8 @@ class _Tensors:
             new_master=stepped,
             new_momentum=velocity_after,
             spikes=self._spikes.get(number),
-            masks=None if state is None else _flags(state.masks),
-            potentials=None if state is None else _channels_last(state.potentials),
+            masks=None if state is None else _in_layout(layer, state.masks),
+            potentials=None if state is None else _in_layout(layer, state.potentials),
             gradients=du,
             gradient_sums=du.sum(axis=0) if summed else None,
             nonfinite={},
@@ -137,14 +139,10 @@ class _Tensors:
         )
 
 
-def _channels_last(tensor: Tensor) -> NDArray[Any]:
-    """Return [T, B, M, OH, OW] or [T, B, M] as [T, B, OH, OW, M], on this machine."""
-    array: NDArray[Any] = tensor.detach().cpu().numpy()
-    return array[:, :, np.newaxis, np.newaxis, :] if array.ndim == 3 else np.moveaxis(array, 2, -1)
-
-
-def _flags(tensor: Tensor) -> Flags:
-    return _channels_last(tensor.to(torch.uint8))
+def _in_layout(layer: Layer, tensor: Tensor) -> NDArray[Any]:
+    """Return a layer's tensor, [T, B, M, OH, OW] or flattened behind it, as [T, B, OH, OW, M] in host memory."""
+    plane = (layer.out_channels, layer.out_height, layer.out_width)
+    return np.moveaxis(tensor.cpu().numpy().reshape(*tensor.shape[:2], *plane), 2, -1)
 
 
 def _labels(target: Any, batch: int) -> NDArray[np.int64]:
@@ -164,7 +162,8 @@ def _input(chain: Chain) -> NDArray[np.float32]:
     calls = chain.observer.calls[name]
     whole = chain.joined(name, "input")
     same = all(call.input is calls[0].input for call in calls)
-    return np.asarray(_channels_last(whole[:1] if same else whole), np.float32)
+    numbers = np.asarray((whole[:1] if same else whole).cpu().numpy(), np.float32)
+    return np.moveaxis(numbers, 2, -1) if numbers.ndim == 5 else numbers[:, :, np.newaxis, np.newaxis, :]
 
 
 def _mapping(chain: Chain, encoded: EncodedInputs, first: Firing, name: str) -> Mapping:
@@ -194,7 +193,7 @@ def _output(chain: Chain) -> tuple[Floats, NDArray[np.float64]]:
         what = "the gradient of the output differs between timesteps; the loss must see its mean or sum over time"
         raise InputError(what, f"loss at {name}", f"{spread:.3g} of {largest:.3g}", "1e-6 of the largest")
     logits = output.double().mean(0).cpu().numpy()
-    return _channels_last(gradient[:1])[0], logits
+    return gradient[0, :, None, None].cpu().numpy(), logits
 
 
 def _origin(chain: Chain) -> str:
