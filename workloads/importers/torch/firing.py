@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isinf
 
 import torch
 from torch import Tensor
@@ -19,9 +20,9 @@ _TIE = 1e-5  # of the threshold: nearer to it another device's rounding may deci
 class Firing:
     """Tensors [T, B, ...] of one layer of neurons, in the framework's order of axes and the machine's units.
 
-    The machine's potential is the framework's x `factor`. `slopes` are surrogate derivatives, `farthest` the largest
-    distance between a potential and the threshold, `dropped` the share of gradient energy outside the masks: of the
-    sum of squares of (surrogate derivative x gradient of the spike).
+    The machine's potential is the framework's x `factor`. `slopes` are surrogate derivatives; `farthest` is the largest
+    distance between a potential and the threshold where masks have no end, else 0; `dropped` is the share of gradient
+    energy outside the masks: of the sum of squares of (surrogate derivative x gradient of the spike).
     """
 
     potentials: Tensor
@@ -91,7 +92,8 @@ class _Collected:
         self.potentials[t], self.spikes[t], self.masks[t] = potentials, spikes, self._found.mask(slopes)
         self.gradients[t] = self._chain.at(self.name, "input_gradient", t)
         self.slopes = [*self.slopes[-1:], slopes[:1]]
-        self.farthest = max(self.farthest, float(distance.abs().max()))
+        if isinf(self._found.reach):
+            self.farthest = max(self.farthest, float(distance.abs().max()))
 
 
 def _energy_outside(constants: Neurons, collected: _Collected) -> float:
@@ -112,8 +114,9 @@ def _energy_outside(constants: Neurons, collected: _Collected) -> float:
 
 def _check_spikes(name: str, spikes: Tensor, distance: Tensor, constants: Neurons) -> None:
     fires = distance >= 0 if constants.fires_at_threshold else distance > 0
-    wrong = spikes != fires.to(spikes.dtype)
-    if bool(wrong.any()):
+    expected = fires.to(spikes.dtype)
+    if not torch.equal(spikes, expected):
+        wrong = spikes != expected
         wrong &= (distance.abs() > _TIE * abs(constants.threshold)) | ((spikes != 0) & (spikes != 1))
         if bool(wrong.any()):
             got = f"{int(wrong.sum())} of {wrong.numel()}"

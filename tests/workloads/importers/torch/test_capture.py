@@ -280,6 +280,7 @@ class TestTraces:
             assert du[masks == 1].any()
             assert np.count_nonzero(made.record.layers[0].gradients[last]) > np.count_nonzero(du)
 
+    @pytest.mark.slow
     def test_the_chip_runs_one(self, tmp_path: Path) -> None:
         torch.manual_seed(9)
         model = Looped(reset_mechanism="zero", reset_delay=False)
