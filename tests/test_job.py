@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.steps import TINY, make_record
 from tlm.job import Job, run_job
-from workloads.trace_file import write_trace
+from workloads.trace_file import Trace, open_trace, write_trace
 
 NETWORK = "input: {shape: [8, 8, 1], exponent: 4}\ntimesteps: 2\nlayers: [{linear: 5}, {linear: 10}]\n"
 
@@ -34,6 +34,18 @@ def test_the_same_job_twice_differs_in_nothing(job: Job, tmp_path: Path) -> None
     assert run_job(job, tmp_path / "second") == first
     for name in ("timeline.json", "transactions.parquet"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_a_trace_is_opened_once(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def noted(path: Path) -> Trace:
+        opened.append(path)
+        return open_trace(path)
+
+    monkeypatch.setattr("tlm.job.open_trace", noted)
+    run_job(job, tmp_path / "out")
+    assert opened == [Path(job.target)]
 
 
 def test_a_waveform_comes_where_asked_for_and_none_of_another_run_stays(job: Job, tmp_path: Path) -> None:

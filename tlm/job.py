@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from tlm.schedule.step_counts import StepCounts
 from tlm.simulation import simulate
 from workloads.datasets import choose_dataset
 from workloads.network import Network, list_networks, load_network
-from workloads.trace_file import open_trace
+from workloads.trace_file import Trace, open_trace
 from workloads.trainer import train
 from workloads.training_settings import TrainingSettings
 
@@ -68,22 +68,25 @@ def run_job(job: Job, out: Path, command: str = "", report: Report = lambda phas
     network = _network(job)
     if job.cosim != NO_COSIM and job.simulator != "auto":
         simulator_by_name(job.simulator)
-    with _result_folder(out) as work:
+    with _result_folder(out) as work, ExitStack() as opened:
         if network is not None:
             batch = job.batch
             config = load_config(job.config or "h2learn", job.overrides)
             trace_path = work / TRACE
         else:
             trace_path = Path(job.target)
-            with open_trace(trace_path) as trace:
-                traced, batch = trace.network, trace.batch
-                config = config_for_trace(trace.arithmetic, job.config, job.overrides)
+            trace = opened.enter_context(open_trace(trace_path))  # once: that reads all of it for its checksum
+            batch = trace.batch
+            config = config_for_trace(trace.arithmetic, job.config, job.overrides)
         if job.cosim != NO_COSIM:
             check_has_rtl(config)
         provenance = {"command": command, "trace": str(out / TRACE if network else trace_path)}
-        with _hardware_built_meanwhile(job, network or traced, batch, config):
-            training = _train(job, network, config, trace_path, report) if network else None
-            return _simulate(job, config, trace_path, training, provenance, (work, out), report)
+        with _hardware_built_meanwhile(job, network or trace.network, batch, config):
+            training = None
+            if network:
+                training = _train(job, network, config, trace_path, report)
+                trace = opened.enter_context(open_trace(trace_path))
+            return _simulate(job, config, trace, training, provenance, (work, out), report)
 
 
 def _hardware_built_meanwhile(job: Job, network: Network, batch: int, config: Config) -> AbstractContextManager[None]:
@@ -136,7 +139,7 @@ def _train(job: Job, network: Network, config: Config, trace: Path, report: Repo
 def _simulate(
     job: Job,
     config: Config,
-    trace_path: Path,
+    trace: Trace,
     training: dict[str, Any] | None,
     provenance: dict[str, str],
     folders: tuple[Path, Path],
@@ -144,31 +147,30 @@ def _simulate(
 ) -> dict[str, Any]:
     """Simulate and co-simulate the trace; results go into the first of `folders`, a failing tile into the second."""
     work, out = folders
-    with open_trace(trace_path) as trace:
-        report("simulation", 0, 1)
-        counts = StepCounts(trace)
-        simulation = simulate(trace, config, work / "transactions.parquet", counts=counts, occupancy=True)
-        report("simulation", 1, 1)
-        cosim = None
-        if job.cosim != NO_COSIM:
-            cosim = cosimulate(
-                trace_path,
-                config,
-                job.cosim,
-                job.simulator,
-                job.sample_seed,
-                progress=lambda done, total: report("co-simulation", done, total),
-                out=out,
-            ).to_dict()
-        content = build_result(
-            trace, config, simulation, training=training, cosim=cosim, provenance=provenance, counts=counts
-        )
-        write_json(timeline(simulation, trace.network), work / "timeline.json", compact=True)
-        if job.vcd:
-            write_waveform(simulation, trace.network, work / WAVEFORM)
-        write_plots(work, simulation, content, trace.network)
-        write_json(content, work / RESULT)
-        return content
+    report("simulation", 0, 1)
+    counts = StepCounts(trace)
+    simulation = simulate(trace, config, work / "transactions.parquet", counts=counts, occupancy=True)
+    report("simulation", 1, 1)
+    cosim = None
+    if job.cosim != NO_COSIM:
+        cosim = cosimulate(
+            trace.path,
+            config,
+            job.cosim,
+            job.simulator,
+            job.sample_seed,
+            progress=lambda done, total: report("co-simulation", done, total),
+            out=out,
+        ).to_dict()
+    content = build_result(
+        trace, config, simulation, training=training, cosim=cosim, provenance=provenance, counts=counts
+    )
+    write_json(timeline(simulation, trace.network), work / "timeline.json", compact=True)
+    if job.vcd:
+        write_waveform(simulation, trace.network, work / WAVEFORM)
+    write_plots(work, simulation, content, trace.network)
+    write_json(content, work / RESULT)
+    return content
 
 
 @contextmanager
