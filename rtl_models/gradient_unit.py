@@ -29,19 +29,56 @@ def gradient_unit(geometry: PipelineGeometry) -> Unit:
     d = +0 if last (t = T), else du_next; r = round_sum(round_sum(alpha u) d); ds = round_sum(sum - r);
     g = round_sum(beta ds) if f, else +0; h = +0 if s, else round_sum(alpha d); du = round_value(round_sum(g + h));
     a_next = round_sum(a + du); d16 = round_value(a_next). sum, a and a_next are of the sum format, u, du_next, du and
-    d16 of the value format.
+    d16 of the value format. With `any_reset`: where `subtract`, r = round_sum(round_sum(drop) d) and s does not gate h;
+    where `detached`, ds = sum.
     """
     value, total = geometry.value_format.width_bits, geometry.sum_format.width_bits
     flags = (Field("f", 1), Field("s", 1), Field("last", 1))
     return pipelined_unit(
         "gradient",
         gradient,
-        {**geometry.value_parameters, **geometry.sum_parameters},
+        {**geometry.value_parameters, **geometry.sum_parameters, **geometry.reset_parameters},
         geometry.latency_cycles,
-        ("alpha", "beta"),
+        ("alpha", "beta", *(("drop",) if geometry.any_reset else ())),
         (Field("sum", total), Field("u", value), Field("du_next", value), *flags, Field("a", total)),
         (Field("du", value), Field("a_next", total), Field("d16", value)),
+        ("subtract", "detached") if geometry.any_reset else (),
     )
+
+
+@block
+def choose_reset(
+    leak: Any,
+    taken: Any,
+    backward_sum: Any,
+    s: Any,
+    drop: Any,
+    subtract: Any,
+    detached: Any,
+    factor: Any,
+    ds: Any,
+    ends: Any,
+    sum_exponent_bits: int,
+    sum_fraction_bits: int,
+) -> Any:
+    """Drive what du_next is multiplied by, ds, and whether the spike ends the path through time.
+
+    taken: the backward sum less the gradient through the reset.
+    """
+    rounded = Signal(modbv(0)[1 + sum_exponent_bits + sum_fraction_bits :])
+
+    @always_comb
+    def choose() -> None:
+        factor.next = leak
+        ends.next = s
+        if subtract:
+            factor.next = rounded
+            ends.next = 0
+        ds.next = taken
+        if detached:
+            ds.next = backward_sum
+
+    return float_narrow(drop, rounded, *CONSTANT_BITS, sum_exponent_bits, sum_fraction_bits), choose
 
 
 @block
@@ -59,13 +96,23 @@ def differentiate(
     value_fraction_bits: int,
     sum_exponent_bits: int,
     sum_fraction_bits: int,
+    drop: Any = None,
+    subtract: Any = None,
+    detached: Any = None,
 ) -> Any:
-    """Drive du of one element in the same cycle, as `gradient_unit` says."""
+    """Drive du of one element in the same cycle, as `gradient_unit` says; without `drop` the reset is to zero."""
     value_bits = (value_exponent_bits, value_fraction_bits)
     sum_bits = (sum_exponent_bits, sum_fraction_bits)
     value_width, sum_width = 1 + sum(value_bits), 1 + sum(sum_bits)
     following = Signal(modbv(0)[value_width:])
     leak, r, minus_r, ds, through_spike, through_time, g, h, total = (Signal(modbv(0)[sum_width:]) for _ in range(9))
+
+    factor, taken, ends = leak, ds, s
+    choice: tuple[Any, ...] = ()
+    if drop is not None:
+        factor, taken = (Signal(modbv(0)[sum_width:]) for _ in range(2))
+        ends = Signal(bool(0))
+        choice = (choose_reset(leak, taken, backward_sum, s, drop, subtract, detached, factor, ds, ends, *sum_bits),)
 
     @always_comb
     def end_of_time() -> None:
@@ -79,20 +126,21 @@ def differentiate(
         if f:
             g.next = through_spike
         h.next = through_time
-        if s:
+        if ends:
             h.next = 0
 
     return (
         end_of_time,
         float_multiplier(u, alpha, leak, *value_bits, *CONSTANT_BITS, *sum_bits),
-        float_multiplier(leak, following, r, *sum_bits, *value_bits, *sum_bits),
+        float_multiplier(factor, following, r, *sum_bits, *value_bits, *sum_bits),
         float_negate(r, minus_r),
-        float_adder(backward_sum, minus_r, ds, *sum_bits),
+        float_adder(backward_sum, minus_r, taken, *sum_bits),
         float_multiplier(ds, beta, through_spike, *sum_bits, *CONSTANT_BITS, *sum_bits),
         float_multiplier(following, alpha, through_time, *value_bits, *CONSTANT_BITS, *sum_bits),
         gate,
         float_adder(g, h, total, *sum_bits),
         float_narrow(total, du, *sum_bits, *value_bits),
+        *choice,
     )
 
 
@@ -124,6 +172,10 @@ def gradient(
     sum_exponent_bits: int,
     sum_fraction_bits: int,
     latency: int,
+    any_reset: int = 0,
+    constants_drop: Any = None,
+    constants_subtract: Any = None,
+    constants_detached: Any = None,
 ) -> Any:
     """One gradient unit; ports and behaviour as `gradient_unit` says."""
     value_bits = (value_exponent_bits, value_fraction_bits)
@@ -131,16 +183,20 @@ def gradient(
     load, enable = (Signal(bool(0)) for _ in range(2))
     du, d16 = (Signal(modbv(0)[len(out_du) :]) for _ in range(2))
     widened, a_next = (Signal(modbv(0)[len(out_a_next) :]) for _ in range(2))
-    held_alpha, held_beta = registers_for([constants_alpha, constants_beta])
+    constants = [constants_alpha, constants_beta]
+    constants += [constants_drop, constants_subtract, constants_detached] if any_reset else []
+    held = registers_for(constants)
+    held_alpha, held_beta, *reset = held
+    held_drop, held_subtract, held_detached = reset or (None, None, None)
     return (
         pipeline_control(
             clk, rst, constants_valid, constants_ready, element_valid, element_ready, element_renew,
             out_valid, out_ready, load, enable, latency,
         ),
-        constant_registers(clk, load, [constants_alpha, constants_beta], [held_alpha, held_beta]),
+        constant_registers(clk, load, constants, held),
         differentiate(
             element_sum, element_u, element_du_next, element_f, element_s, element_last, held_alpha, held_beta, du,
-            *value_bits, *sum_bits,
+            *value_bits, *sum_bits, held_drop, held_subtract, held_detached,
         ),
         float_widen(du, widened, *value_bits, *sum_bits),
         float_adder(element_a, widened, a_next, *sum_bits),

@@ -11,6 +11,7 @@ from rtl_models.arithmetic.compare import float_greater
 from rtl_models.arithmetic.convert import float_widen
 from rtl_models.arithmetic.multiplier import float_multiplier
 from rtl_models.arithmetic.narrow import float_narrow
+from rtl_models.arithmetic.negate import float_negate
 from rtl_models.arithmetic.pipeline import delay_line
 from rtl_models.pipeline import (
     CONSTANT_BITS,
@@ -28,17 +29,19 @@ def neuron_unit(geometry: PipelineGeometry) -> Unit:
 
     x' = round_sum(x scale); p = +0 if first or s_before, else round_sum(alpha u_before);
     u = round_value(round_sum(p + x')); s = u > threshold; f = low < u < high. x is of the sum format, u and u_before
-    are of the value format; `scale` is 2^-e for the sums over a byte input, else 1.
+    are of the value format; `scale` is 2^-e for the sums over a byte input, else 1. With `any_reset`: where `subtract`,
+    p after a spike is round_sum(round_sum(alpha u_before) - round_sum(drop)).
     """
     value = geometry.value_format.width_bits
     return pipelined_unit(
         "neuron",
         neuron,
-        {**geometry.value_parameters, **geometry.sum_parameters},
+        {**geometry.value_parameters, **geometry.sum_parameters, **geometry.reset_parameters},
         geometry.latency_cycles,
-        ("alpha", "threshold", "low", "high", "scale"),
+        ("alpha", "threshold", "low", "high", "scale", *(("drop",) if geometry.any_reset else ())),
         (Field("x", geometry.sum_format.width_bits), Field("u_before", value), Field("s_before", 1), Field("first", 1)),
         (Field("u", value), Field("s", 1), Field("f", 1)),
+        ("subtract",) if geometry.any_reset else (),
     )
 
 
@@ -60,8 +63,10 @@ def fire(
     value_fraction_bits: int,
     sum_exponent_bits: int,
     sum_fraction_bits: int,
+    drop: Any = None,
+    subtract: Any = None,
 ) -> Any:
-    """Drive u, s and f of one element in the same cycle, as `neuron_unit` says."""
+    """Drive u, s and f of one element in the same cycle, as `neuron_unit` says; without `drop` the reset is to zero."""
     value_bits = (value_exponent_bits, value_fraction_bits)
     sum_bits = (sum_exponent_bits, sum_fraction_bits)
     value_width, sum_width = 1 + sum(value_bits), 1 + sum(sum_bits)
@@ -71,16 +76,37 @@ def fire(
     above, above_low, below_high = (Signal(bool(0)) for _ in range(3))
 
     @always_comb
-    def gate() -> None:
-        p.next = leak
-        if first or s_before:
-            p.next = 0
-
-    @always_comb
     def drive() -> None:
         u.next = potential
         s.next = above
         f.next = above_low and below_high
+
+    if drop is None:
+        subtraction: tuple[Any, ...] = ()
+
+        @always_comb
+        def gate() -> None:
+            p.next = leak
+            if first or s_before:
+                p.next = 0
+
+    else:
+        rounded, minus, lowered = (Signal(modbv(0)[sum_width:]) for _ in range(3))
+        subtraction = (
+            float_narrow(drop, rounded, *CONSTANT_BITS, *sum_bits),
+            float_negate(rounded, minus),
+            float_adder(leak, minus, lowered, *sum_bits),
+        )
+
+        @always_comb
+        def gate() -> None:
+            p.next = leak
+            if s_before:
+                p.next = 0
+                if subtract:
+                    p.next = lowered
+            if first:
+                p.next = 0
 
     return (
         float_multiplier(x, scale, scaled, *sum_bits, *CONSTANT_BITS, *sum_bits),
@@ -93,6 +119,7 @@ def fire(
         float_greater(compared, low, above_low, *CONSTANT_BITS),
         float_greater(high, compared, below_high, *CONSTANT_BITS),
         drive,
+        *subtraction,
     )
 
 
@@ -124,27 +151,29 @@ def neuron(
     sum_exponent_bits: int,
     sum_fraction_bits: int,
     latency: int,
+    any_reset: int = 0,
+    constants_drop: Any = None,
+    constants_subtract: Any = None,
 ) -> Any:
     """One neuron unit; ports and behaviour as `neuron_unit` says."""
     bits = (value_exponent_bits, value_fraction_bits, sum_exponent_bits, sum_fraction_bits)
     load, enable, s, f = (Signal(bool(0)) for _ in range(4))
     u = Signal(modbv(0)[len(out_u) :])
-    held_alpha, held_threshold, held_low, held_high, held_scale = registers_for(
-        [constants_alpha, constants_threshold, constants_low, constants_high, constants_scale]
-    )
+    constants = [constants_alpha, constants_threshold, constants_low, constants_high, constants_scale]
+    constants += [constants_drop, constants_subtract] if any_reset else []
+    held = registers_for(constants)
+    held_alpha, held_threshold, held_low, held_high, held_scale, *reset = held
+    held_drop, held_subtract = reset or (None, None)
     return (
         pipeline_control(
             clk, rst, constants_valid, constants_ready, element_valid, element_ready, element_renew,
             out_valid, out_ready, load, enable, latency,
         ),
-        constant_registers(
-            clk, load,
-            [constants_alpha, constants_threshold, constants_low, constants_high, constants_scale],
-            [held_alpha, held_threshold, held_low, held_high, held_scale],
-        ),
+        constant_registers(clk, load, constants, held),
         fire(
             element_x, element_u_before, element_s_before, element_first,
             held_alpha, held_threshold, held_low, held_high, held_scale, u, s, f, *bits,
+            held_drop, held_subtract,
         ),
         delay_line(clk, enable, u, out_u, latency),
         delay_line(clk, enable, s, out_s, latency),

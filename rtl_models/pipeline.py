@@ -33,6 +33,8 @@ class PipelineGeometry:
     sum_format: FloatFormat = BINARY32
     latency_cycles: int = 1
     """Cycles from an element's transfer to its result being valid; `latency_cycles` of tlm's configuration."""
+    any_reset: bool = False
+    """Whether a neuron or a gradient unit can reset by subtraction and leave the reset without a gradient."""
 
     def __post_init__(self) -> None:
         if not self.sum_format.holds(self.value_format):
@@ -44,6 +46,11 @@ class PipelineGeometry:
             )
         if not 1 <= self.latency_cycles <= LONGEST_LATENCY_CYCLES:
             raise InputError("latency_cycles", "pipelined unit", self.latency_cycles, f"1..{LONGEST_LATENCY_CYCLES}")
+
+    @property
+    def reset_parameters(self) -> dict[str, int]:
+        """The choice of resets as a parameter of a block, where there is one."""
+        return {"any_reset": 1} if self.any_reset else {}
 
     @property
     def value_parameters(self) -> dict[str, int]:
@@ -65,11 +72,13 @@ def pipelined_unit(
     constants: tuple[str, ...],
     element: tuple[Field, ...],
     out: tuple[Field, ...],
+    flags: tuple[str, ...] = (),
 ) -> Unit:
     """Return an element-wise unit with the streams constants, element (in) and out.
 
-    constants: binary32, one beat before the first element, and one more after every element with the flag `renew`; it
-    is taken once all results have left. element: the fields given and `renew`. out: one beat per element, in order.
+    constants: binary32, and 1-bit `flags`; one beat before the first element, and one more after every element with the
+    flag `renew`; it is taken once all results have left. element: the fields given and `renew`. out: one beat per
+    element, in order.
     The block takes `formats` and ``latency`` as parameters.
     """
     return Unit(
@@ -77,7 +86,10 @@ def pipelined_unit(
         block=unit_block,
         parameters={**formats, "latency": latency_cycles},
         inputs=(
-            Stream("constants", tuple(Field(c, BINARY32.width_bits) for c in constants)),
+            Stream(
+                "constants",
+                (*(Field(c, BINARY32.width_bits) for c in constants), *(Field(flag, 1) for flag in flags)),
+            ),
             Stream("element", (*element, RENEW)),
         ),
         outputs=(Stream("out", out),),

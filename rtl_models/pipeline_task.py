@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from rtl_models.errors import InputError
 from rtl_models.formats import BINARY32, Bits, FloatFormat, decode
 from rtl_models.pipeline import RENEW
+from rtl_models.reset import TO_ZERO, Reset
 from rtl_models.units import Pattern, Response, Stimulus, Unit, Words
 
 Payload = Bits | NDArray[np.uint8]
 Floats = NDArray[np.float32]
 _NOTHING: dict[str, Pattern] = {}
+_NO_FLAGS: dict[str, bool] = {}
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class PipelineTask:
     """
 
     constants: dict[str, Payload]
-    """Each [groups]: patterns of binary32."""
+    """Each [groups]: patterns of binary32, or flags."""
     elements: dict[str, Payload]
     """Each [elements]: patterns of the field's format, or flags."""
     counts: NDArray[np.int64]
@@ -59,12 +61,22 @@ class PipelineTask:
         patterns = np.array([self.constants[name][group] for name in names], np.uint32)
         return tuple(np.float32(number) for number in decode(patterns, BINARY32))
 
+    def reset_of(self, group: int) -> Reset:
+        """Return how the neurons of one group reset: to zero, where its constants do not say."""
+        if "drop" not in self.constants:
+            return TO_ZERO
+        flags = {name: bool(self.constants[name][group]) for name in ("subtract", "detached") if name in self.constants}
+        return Reset(drop=self.constants_of(group, ("drop",))[0], **flags)
 
-def one_group(constants: dict[str, np.float32], elements: dict[str, Payload]) -> PipelineTask:
-    """Return the task of one group: constants as numbers, elements as `PipelineTask` has them."""
+
+def one_group(
+    constants: dict[str, np.float32], elements: dict[str, Payload], flags: Mapping[str, bool] = _NO_FLAGS
+) -> PipelineTask:
+    """Return the task of one group: constants as numbers, and flags; elements as `PipelineTask` has them."""
     patterns: dict[str, Payload] = {
         name: np.array([number], np.float32).view(np.uint32) for name, number in constants.items()
     }
+    patterns |= {name: np.array([flag], np.uint8) for name, flag in flags.items()}
     return PipelineTask(patterns, elements, np.array([len(next(iter(elements.values())))], np.int64))
 
 

@@ -148,7 +148,7 @@ def test_a_configuration_is_frozen() -> None:
         ("provisional=maybe", "h2learn: provisional: wrong value, got 'maybe', allowed: boolean"),
         (
             "neuron_unit=4",
-            "h2learn: neuron_unit: must be a table of keys, got 4, allowed: width, latency_cycles",
+            "h2learn: neuron_unit: must be a table of keys, got 4, allowed: width, latency_cycles, any_reset",
         ),
         (
             "arithmetic={value_format: binary32, sum_format: binary16}",

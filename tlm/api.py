@@ -23,7 +23,7 @@ from tlm.cosim import run as cosim_run
 from tlm.cosim.hardware import UnitMaker
 from tlm.cosim.result import CosimResult
 from tlm.simulated_step import SimulatedStep, simulate_step
-from tlm.trace_config import DEFAULT_PRESET, check_same_arithmetic, config_for_trace
+from tlm.trace_config import DEFAULT_PRESET, check_fits, config_for_trace
 from workloads import trainer
 from workloads.network import Network, load_network
 from workloads.trace_file import Trace, open_trace
@@ -168,5 +168,5 @@ def _machine_for(trace: Trace, config: Machine | None, overrides: tuple[str, ...
     if not isinstance(config, Config):
         return config_for_trace(trace.arithmetic, None if config is None else str(config), tuple(overrides))
     chosen = _machine(config, overrides)
-    check_same_arithmetic(chosen, trace.arithmetic)
+    check_fits(chosen, trace)
     return chosen

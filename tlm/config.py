@@ -88,9 +88,13 @@ class VectorUnitConfig(FrozenTable):
 
 
 class NeuronUnitConfig(VectorUnitConfig):
-    """The neuron unit: a multiply, an add and two compares."""
+    """The neuron unit: a multiply, an add and two compares.
+
+    `any_reset` builds it, and the gradient unit, for neurons that reset by subtraction or without a gradient.
+    """
 
     latency_cycles: Latency = 8
+    any_reset: bool = False
 
 
 class TranspositionUnitConfig(VectorUnitConfig):

@@ -26,6 +26,7 @@ from tlm.rtl_geometry import check_has_rtl
 from tlm.schedule.placement import place
 from tlm.schedule.step_counts import StepCounts
 from tlm.simulation import simulate
+from tlm.trace_config import check_reset
 from workloads.datasets import choose_dataset
 from workloads.network import Network, list_networks, load_network
 from workloads.trace_file import Trace, open_trace
@@ -101,6 +102,7 @@ def _network(job: Job) -> Network | None:
     if job.target in list_networks() or Path(job.target).suffix in _NETWORK_SUFFIXES:
         network = load_network(job.target)
         config = load_config(job.config or "h2learn", job.overrides)
+        check_reset(config, network)
         _settings(job, network, config).check()
         check_dram(config.dram, place(network, job.batch, config).dram_bytes)
         return network

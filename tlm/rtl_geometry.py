@@ -7,7 +7,6 @@ from rtl_models.errors import InputError
 from rtl_models.lut_row import LutRowGeometry
 from rtl_models.transposition_unit import TranspositionGeometry
 from tlm.config import LUT, Config
-from workloads.network import Network
 
 
 def check_has_rtl(config: Config) -> None:
@@ -17,15 +16,6 @@ def check_has_rtl(config: Config) -> None:
         if element != LUT:
             what = "rows of adders are a baseline without RTL and cannot be co-simulated"
             raise InputError(what, f"config: {name}.element", element, LUT)
-
-
-def check_reset_has_rtl(network: Network) -> None:
-    """Raise InputError for a network whose neurons reset as no hardware does yet."""
-    neuron = network.neuron
-    if neuron.subtracts or not neuron.reset_gradient:
-        got = f"{neuron.reset}, reset_gradient {str(neuron.reset_gradient).lower()}"
-        what = "neurons of this kind have no RTL and cannot be co-simulated"
-        raise InputError(what, f"{network.name}: neuron: reset", got, "zero, reset_gradient true")
 
 
 def row_geometry(config: Config, depth: int) -> LutRowGeometry:

@@ -18,7 +18,7 @@ from tlm.memory.dram import ChannelUse
 from tlm.occupancy import Occupancy, OccupancyWatch
 from tlm.schedule.placement import Placement
 from tlm.schedule.step_counts import StepCounts
-from tlm.trace_config import check_same_arithmetic
+from tlm.trace_config import check_fits
 from workloads.trace_file import Trace
 
 
@@ -105,10 +105,10 @@ def simulate(
 
     `transactions` names a Parquet file for every DRAM transaction; `hardware` runs in the place of some units' laws;
     `counts` are the trace's own, kept between simulations of it; `occupancy` keeps how full channels and buffers were.
-    Raises InputError if the configuration's arithmetic is not the trace's, or a buffer cannot hold one tile; Deadlock
-    if the pipeline cannot go on.
+    Raises InputError if the configuration's arithmetic is not the trace's, its units cannot reset as the trace's
+    neurons do, or a buffer cannot hold one tile; Deadlock if the pipeline cannot go on.
     """
-    check_same_arithmetic(config, trace.arithmetic)
+    check_fits(config, trace)
     simulation = Simulation()
     chip = Accelerator("chip", simulation, config, trace, hardware, counts)
     watch = OccupancyWatch(chip) if occupancy else None

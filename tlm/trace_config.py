@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rtl_models.errors import InputError
 from tlm.config import Config, load_config
+from workloads.network import Network
 from workloads.record import Arithmetic
+from workloads.trace_file import Trace
 
 DEFAULT_PRESET = "h2learn"
 
@@ -35,6 +37,23 @@ def check_same_arithmetic(config: Config, arithmetic: Arithmetic) -> None:
         if value != trace[key]:
             what = "differs from the arithmetic that the trace was computed with"
             raise InputError(what, f"config: {key}", value, str(trace[key]))
+
+
+def check_fits(config: Config, trace: Trace) -> None:
+    """Raise InputError if `config` has not the arithmetic of the trace, or cannot reset as its neurons do."""
+    check_same_arithmetic(config, trace.arithmetic)
+    check_reset(config, trace.network)
+
+
+def check_reset(config: Config, network: Network) -> None:
+    """Raise InputError, naming the key to set, if neurons of `network` reset as the units of `config` cannot."""
+    neuron = network.neuron
+    if config.neuron_unit.any_reset or (neuron.reset_gradient and not neuron.subtracts):
+        return
+    how = "by subtraction" if neuron.subtracts else "to zero"
+    detached = "" if neuron.reset_gradient else " without a gradient"
+    what = f"neurons of {network.name} reset {how}{detached}, for which the units are not built"
+    raise InputError(what, "config: neuron_unit.any_reset", "false", "true")
 
 
 def _by_key(arithmetic: Arithmetic) -> dict[str, str | int]:

@@ -12,7 +12,7 @@ from rtl_models.pipeline_task import Payload, PipelineTask
 from rtl_models.reference.gradient import differentiate
 from rtl_models.reference.neuron import held_reset
 from rtl_models.reference.rounding import Rounding, add_in_place, rounding
-from rtl_models.reset import TO_ZERO, Reset
+from rtl_models.reset import Reset
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.uint8]
@@ -28,9 +28,8 @@ def gradient_elements(task: PipelineTask, geometry: PipelineGeometry) -> dict[st
     du = np.empty(len(u), np.float32)
     for number, group in task.groups:
         alpha, beta = task.constants_of(number, ("alpha", "beta"))
-        reset = TO_ZERO
         inputs = (sums[group], u[group], following[group], s[group], f[group])
-        _differentiate(*inputs, du[group], (alpha, beta), reset, rounding(value), rounding(total))
+        _differentiate(*inputs, du[group], (alpha, beta), task.reset_of(number), rounding(value), rounding(total))
     a = task.numbers("a", total).copy()
     add_in_place(a, du, rounding(total))
     return {"du": encode(du, value), "a_next": encode(a, total), "d16": encode(a, value)}

@@ -12,7 +12,7 @@ from rtl_models.pipeline_task import Payload, PipelineTask
 from rtl_models.reference.lut import scale_sums
 from rtl_models.reference.neuron import fire, held_reset
 from rtl_models.reference.rounding import Rounding, rounding
-from rtl_models.reset import TO_ZERO, Reset
+from rtl_models.reset import Reset
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.uint8]
@@ -31,10 +31,9 @@ def neuron_elements(task: PipelineTask, geometry: PipelineGeometry) -> dict[str,
         alpha, threshold, low, high, scale = task.constants_of(number, ("alpha", "threshold", "low", "high", "scale"))
         scaled = x[group].copy()
         scale_sums(scaled, scale, rounding(total))
-        reset = TO_ZERO
         lif = (alpha, threshold, low, high)
         state = (scaled, before[group], first[group], fired[group], u[group], s[group], f[group])
-        _fire(*state, lif, reset, rounding(value), rounding(total))
+        _fire(*state, lif, task.reset_of(number), rounding(value), rounding(total))
     return {"u": encode(u, value), "s": s, "f": f}
 
 

@@ -101,7 +101,7 @@ def _backward() -> list[SynthesisPoint]:
 
 
 def _pipelined() -> list[SynthesisPoint]:
-    """Every element-wise unit in both value formats; one with more registers, to tell them from the logic."""
+    """Every element-wise unit in both value formats, with every reset too; one with more registers than one."""
     makers = {
         "neuron_unit": neuron_unit,
         "gradient_unit": gradient_unit,
@@ -113,6 +113,9 @@ def _pipelined() -> list[SynthesisPoint]:
         for fmt in (BINARY16, BFLOAT16):
             geometry = PipelineGeometry(value_format=fmt)
             points.append(SynthesisPoint(block, _geometry(geometry), make(geometry)))
+            if block in ("neuron_unit", "gradient_unit"):
+                every = replace(geometry, any_reset=True)
+                points.append(SynthesisPoint(block, _geometry(every), make(every)))
     geometry = PipelineGeometry(latency_cycles=4)
     points.append(SynthesisPoint("weight_gradient_unit", _geometry(geometry), weight_gradient_unit(geometry)))
     return points
@@ -139,5 +142,6 @@ def _formats(*formats: FloatFormat) -> Geometry:
 
 
 def _geometry(geometry: Any) -> Geometry:
-    """Return a geometry's fields, formats by name."""
-    return {name: value["name"] if isinstance(value, dict) else value for name, value in asdict(geometry).items()}
+    """Return a geometry's fields, formats by name; `any_reset` only where it is chosen."""
+    fields = {name: value["name"] if isinstance(value, dict) else value for name, value in asdict(geometry).items()}
+    return {name: value for name, value in fields.items() if name != "any_reset" or value}

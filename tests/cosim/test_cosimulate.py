@@ -13,11 +13,12 @@ import pytest
 
 from rtl_models.errors import InputError
 from rtl_models.simulators import SimulatorError, available_simulators, process
+from tests.cosim.conftest import OVERRIDES
 from tests.cosim.mutants import crossed_row, silent_row, slow_row
-from tests.cosim.traces import make_step, small_network
+from tests.cosim.traces import ARITHMETIC, make_step, small_network
 from tests.workloads.residual import biased_network, pooled_network, residual_network
 from tlm.config import Config, load_config
-from tlm.cosim import CosimResult, cosimulate, everything, replay
+from tlm.cosim import CosimResult, config_for_trace, cosimulate, everything, replay
 from tlm.cosim import run as run_module
 from tlm.cosim.keys import ENGINES
 from tlm.cosim.runner import Outcome
@@ -260,14 +261,35 @@ def test_without_verilator_myhdl_runs_alone(trace_path: Path, config: Config, mo
         cosimulate(trace_path, config, "all")
 
 
-@pytest.mark.parametrize(
-    ("reset", "got"), [("subtract", "subtract, reset_gradient true"), ("zero", "zero, reset_gradient")]
-)
-def test_a_reset_without_rtl_is_refused(reset: str, got: str, tmp_path: Path, config: Config) -> None:
-    network = small_network(signed=True, exponent=6)
-    network = replace(network, neuron=replace(network.neuron, reset=reset, reset_gradient=reset != "zero"))
+RESETS = {
+    "subtract": {"reset": "subtract", "reset_by": 0.5},
+    "subtract, detached": {"reset": "subtract", "reset_gradient": False},
+    "detached": {"reset_gradient": False},
+}
+
+
+@needs_verilator
+@pytest.mark.parametrize("reset", RESETS)
+def test_every_reset(reset: str, tmp_path: Path) -> None:
+    network = small_network("spikes", "linear")
+    network = replace(network, neuron=replace(network.neuron, **RESETS[reset]))
+    write_trace(make_step(network, spread=40), tmp_path / "trace")
+    units = ("neuron_unit.any_reset=true", "gradient_unit.latency_cycles=3")  # those of tests/units, built once
+    config = config_for_trace(ARITHMETIC, overrides=(*OVERRIDES, *units))
+    result = cosimulate(tmp_path / "trace", config, simulator="verilator", sample_streams=60)
+    assert result.passed
+    compared = {entry.engine for entry in result.comparisons if entry.trace_results}
+    assert {"forward", "neuron", "backward", "gradient"} <= compared
+
+
+def test_a_reset_that_the_units_are_not_built_for(tmp_path: Path, config: Config) -> None:
+    network = small_network("spikes", "linear")
+    network = replace(network, neuron=replace(network.neuron, **RESETS["detached"]))
     write_trace(make_step(network), tmp_path / "trace")
-    words = f"^small: neuron: reset: neurons of this kind have no RTL and cannot be co-simulated, got '{got}"
+    words = (
+        r"^config: neuron_unit\.any_reset: neurons of small reset to zero without a gradient, for which the units are "
+        r"not built, got 'false', allowed: true$"
+    )
     with pytest.raises(InputError, match=words):
         cosimulate(tmp_path / "trace", config)
 

@@ -20,6 +20,7 @@ from tlm.engines.pipeline_law import PipelineTiming
 HALF = PipelineGeometry(BINARY16, BINARY32, latency_cycles=1)
 BRAIN = PipelineGeometry(BFLOAT16, BINARY32, latency_cycles=3)
 NARROW = PipelineGeometry(BINARY16, BINARY16, latency_cycles=2)  # sums are no wider than values
+ANY_HALF, ANY_BRAIN, ANY_NARROW = (replace(shape, any_reset=True) for shape in (HALF, BRAIN, NARROW))
 SINGLE = PipelineGeometry(BINARY32, BINARY32, latency_cycles=4)
 
 Shown = Mapping[str, NDArray[np.unsignedinteger]]  # each field of the results

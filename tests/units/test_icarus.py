@@ -17,7 +17,7 @@ from rtl_models.transposition_unit import transposition_unit
 from rtl_models.units import Stimulus, Unit, Words
 from tests.units import test_lut_row, test_transposition_unit
 from tests.units.icarus import PASSED, needs_icarus, replay, verilog_of
-from tests.units.pipeline_contract import BRAIN, HALF, PipelineContract, stalled
+from tests.units.pipeline_contract import ANY_BRAIN, BRAIN, HALF, PipelineContract, stalled
 from tests.units.test_gradient_unit import GradientContract
 from tests.units.test_neuron_unit import NeuronContract
 from tests.units.test_optimiser_unit import OptimiserContract
@@ -35,7 +35,7 @@ CONTRACTS: dict[str, PipelineContract] = {
 
 def elements_case(name: str) -> tuple[Unit, Stimulus]:
     rng, contract = np.random.default_rng(3), CONTRACTS[name]
-    geometry = HALF if name == "weight_gradient" else BRAIN
+    geometry = {"weight_gradient": HALF, "gradient": ANY_BRAIN}.get(name, BRAIN)
     case = stalled(rng, contract.random_task(rng, geometry, np.array([150, 1, 60])))
     unit = contract.make(geometry)
     return unit, pipeline_stimulus(unit, case.task, case.valid, case.ready)

@@ -14,9 +14,11 @@ from rtl_models.simulators import MyhdlSimulator, VerilatorSimulator
 from rtl_models.units import Unit
 from tests.rtl_models.simulation import needs_verilator
 from tests.units.pipeline_contract import (
+    ANY_BRAIN,
+    ANY_HALF,
+    ANY_NARROW,
     BRAIN,
     HALF,
-    NARROW,
     Case,
     PipelineContract,
     ReferenceView,
@@ -39,6 +41,8 @@ class NeuronContract(PipelineContract):
     def random_task(self, rng: np.random.Generator, g: PipelineGeometry, counts: NDArray[np.int64]) -> PipelineTask:
         count = int(counts.sum())
         constants: dict[str, Payload] = {name: hostile(rng, BINARY32, len(counts)) for name in CONSTANTS}
+        if g.any_reset:
+            constants |= {"drop": hostile(rng, BINARY32, len(counts)), "subtract": flags(rng, len(counts))}
         constants["scale"] = np.exp2(rng.integers(-9, 1, len(counts))).astype(np.float32).view(np.uint32)
         usual = rng.random(len(counts)) < 0.7
         for name in ("alpha", "threshold", "low", "high"):
@@ -64,13 +68,23 @@ class NeuronContract(PipelineContract):
         alpha, threshold, low, high, scale = (single(task.constants[name][group]) for name in CONSTANTS)
         x = multiply(numbers(task.elements["x"], total), scale, total)
         leak = multiply(alpha, numbers(task.elements["u_before"], value), total)
-        p = np.where((task.elements["first"] == 1) | (task.elements["s_before"] == 1), 0.0, leak)
+        after_spike = np.zeros_like(leak)
+        if geometry.any_reset:
+            lowered = add(leak, -rounded(single(task.constants["drop"][group]), total), total)
+            after_spike = np.where(task.constants["subtract"][group] == 1, lowered, 0.0)
+        p = np.where(task.elements["s_before"] == 1, after_spike, leak)
+        p = np.where(task.elements["first"] == 1, 0.0, p)
         u = rounded(add(p, x, total), value)
         spikes, masks = u > threshold, (low < u) & (u < high)
         return {"u": pattern(u, value), "s": spikes.astype(np.uint16), "f": masks.astype(np.uint16)}
 
     def fire(self, x: list[float], geometry: PipelineGeometry = HALF, **fields: list[float]) -> dict[str, list[int]]:
-        """Return what the view makes of sums x with the usual constants, and of other fields given as numbers."""
+        """Return what the view makes of one `neurons_case`."""
+        (seen,) = self.check(geometry, [self.neurons_case(x, geometry, **fields)])
+        return {name: [int(b) for b in bits] for name, bits in seen.items()}
+
+    def neurons_case(self, x: list[float], geometry: PipelineGeometry, **fields: list[float]) -> Case:
+        """Return sums x with the usual constants, and other fields given as numbers."""
         count = len(x)
         given = {name: np.array(fields.get(name, [0] * count)) for name in ("u_before", "s_before", "first")}
         constants = {name: np.float32(fields.get(name, [number])[0]) for name, number in CONSTANTS.items()}
@@ -80,8 +94,11 @@ class NeuronContract(PipelineContract):
             "s_before": given["s_before"].astype(np.uint8),
             "first": given["first"].astype(np.uint8),
         }
-        (seen,) = self.check(geometry, [Case(one_group(constants, elements))])
-        return {name: [int(b) for b in bits] for name, bits in seen.items()}
+        reset = {}
+        if geometry.any_reset:
+            constants["drop"] = np.float32(fields.get("drop", [0])[0])
+            reset = {"subtract": bool(fields.get("subtract", [1])[0])}
+        return Case(one_group(constants, elements, reset))
 
     def test_ties_do_not_fire_and_masks_are_open_intervals(self) -> None:
         above = float(np.nextafter(np.float16(0.25), np.float16(1)))
@@ -102,6 +119,19 @@ class NeuronContract(PipelineContract):
         seen = self.fire([0.125] * 4, u_before=[np.inf, np.nan, np.inf, 0.5], s_before=[1, 1, 0, 0], first=[0, 0, 1, 0])
         assert seen["u"] == [0x3000, 0x3000, 0x3000, 0x3400]
 
+    def test_a_subtraction_follows_a_spike_alone(self) -> None:
+        fields = {"u_before": [1.0, 1.0, 1.0, np.inf], "s_before": [1, 0, 1, 1], "first": [0, 0, 1, 0], "drop": [0.125]}
+        cases = [self.neurons_case([0.5] * 4, ANY_BRAIN, subtract=[on], **fields) for on in (1, 0)]
+        subtracted, to_zero = (seen["u"].tolist() for seen in self.check(ANY_BRAIN, cases))
+        assert subtracted == [0x3F20, 0x3F40, 0x3F00, 0x7F80]  # 0.5 + 0.25 - 0.125, 0.5 + 0.25, 0.5, infinity
+        assert to_zero == [0x3F00, 0x3F40, 0x3F00, 0x3F00]
+
+    def test_a_drop_is_rounded_to_the_sum_format(self) -> None:
+        """1 - (1 + 2^-11 + 2^-20): the drop is a tie and a bit more between 1 and 1 + 2^-10."""
+        near_one = 1 + 2.0**-11 + 2.0**-20
+        seen = self.fire([0.0], ANY_NARROW, u_before=[1.0], s_before=[1], alpha=[1.0], drop=[near_one])
+        assert seen["u"] == [0x9400]  # -2^-10
+
     def test_minus_zero_plus_the_gates_zero_is_plus_zero(self) -> None:
         assert self.fire([-0.0], first=[1])["u"] == [0]
 
@@ -120,7 +150,7 @@ class TestReference(NeuronContract, ReferenceView):
 
 class TestMyhdl(NeuronContract, SimulatedView):
     simulator = MyhdlSimulator()
-    shapes = (BRAIN, HALF)
+    shapes = (BRAIN, ANY_HALF)
     tasks_per_shape = 1
     elements = 60
 
@@ -128,5 +158,5 @@ class TestMyhdl(NeuronContract, SimulatedView):
 @needs_verilator
 class TestVerilated(NeuronContract, SimulatedView):
     simulator = VerilatorSimulator()
-    shapes = (HALF, BRAIN, NARROW)
+    shapes = (HALF, ANY_BRAIN, ANY_NARROW)
     elements = 4_000

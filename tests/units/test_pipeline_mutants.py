@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rtl_models.pipeline import PipelineGeometry
 from rtl_models.pipeline_task import pipeline_stimulus
 from rtl_models.units import Response, Stimulus, Unit
 from tests.units.icarus import PASSED, needs_icarus, replay, verilog_of
-from tests.units.pipeline_contract import BRAIN, PipelineContract, stalled
+from tests.units.pipeline_contract import ANY_BRAIN, BRAIN, PipelineContract, stalled
 from tests.units.pipeline_oracle import pipeline_transfers
 from tests.units.test_gradient_unit import GradientContract
 from tests.units.test_neuron_unit import NeuronContract
@@ -23,11 +24,13 @@ from tests.units.test_weight_gradient_unit import WeightGradientContract
 
 pytestmark = [needs_icarus, pytest.mark.slow]
 
-CONTRACTS: dict[str, PipelineContract] = {
-    "neuron": NeuronContract(),
-    "gradient": GradientContract(),
-    "weight_gradient": WeightGradientContract(),
-    "optimiser": OptimiserContract(),
+UNITS: dict[str, tuple[PipelineContract, PipelineGeometry]] = {
+    "neuron": (NeuronContract(), BRAIN),
+    "neuron, any reset": (NeuronContract(), ANY_BRAIN),
+    "gradient": (GradientContract(), BRAIN),
+    "gradient, any reset": (GradientContract(), ANY_BRAIN),
+    "weight_gradient": (WeightGradientContract(), BRAIN),
+    "optimiser": (OptimiserContract(), BRAIN),
 }
 # unit, what is broken: (text after which the first place is meant, what stands there, what takes its place)
 MUTANTS: dict[tuple[str, str], tuple[str, str, str]] = {
@@ -42,6 +45,15 @@ MUTANTS: dict[tuple[str, str], tuple[str, str, str]] = {
     ("neuron", "u not rounded"): ("float_narrow0_float_round2_round_once", "up = 1;", "up = 0;"),
     ("neuron", "compared before rounding"): ("float_greater0_compare", "fire0_compared[31-1", "fire0_total[31-1"),
     ("neuron", "alpha and scale swapped"): ("float_multiplier0_multiply", "held_scale", "held_alpha"),
+    ("neuron, any reset", "no subtraction"): ("fire0_gate", "if (held_subtract)", "if (0)"),
+    ("neuron, any reset", "only subtraction"): ("fire0_gate", "if (held_subtract)", "if (1)"),
+    ("neuron, any reset", "subtraction without a spike"): ("fire0_gate", "if (element_s_before)", "if (1)"),
+    ("neuron, any reset", "leak at first"): ("fire0_gate", "if (element_first)", "if (0)"),
+    ("neuron, any reset", "drop added"): ("negate", "(!fire0_rounded[31])", "fire0_rounded[31]"),
+    ("gradient, any reset", "potential for the drop"): ("choose", "choose_reset0_rounded", "leak"),
+    ("gradient, any reset", "never detached"): ("choose", "if (held_detached)", "if (0)"),
+    ("gradient, any reset", "always detached"): ("choose", "if (held_detached)", "if (1)"),
+    ("gradient, any reset", "spike ends the path"): ("choose", "ends = 0", "ends = element_s"),
     ("gradient", "mask ignored"): ("differentiate0_gate", "if (element_f)", "if (1)"),
     ("gradient", "spike ignored"): ("differentiate0_gate", "if (element_s)", "if (0)"),
     ("gradient", "du after the last timestep"): ("end_of_time", "if (element_last)", "if (0)"),
@@ -73,16 +85,16 @@ class Sound:
 
 @pytest.fixture(scope="module")
 def sound() -> dict[str, Sound]:
-    return {name: sound_unit(contract) for name, contract in CONTRACTS.items()}
+    return {name: sound_unit(*unit) for name, unit in UNITS.items()}
 
 
-def sound_unit(contract: PipelineContract) -> Sound:
+def sound_unit(contract: PipelineContract, geometry: PipelineGeometry) -> Sound:
     rng = np.random.default_rng(11)
     counts = np.concatenate([rng.integers(1, 40, 40), [3, 1, 1]])
-    case = stalled(rng, contract.random_task(rng, BRAIN, counts))
-    unit = contract.make(BRAIN)
-    transfers = pipeline_transfers(counts, BRAIN.latency_cycles, case.valid, case.ready)
-    bits = contract.oracle(case.task, BRAIN)
+    case = stalled(rng, contract.random_task(rng, geometry, counts))
+    unit = contract.make(geometry)
+    transfers = pipeline_transfers(counts, geometry.latency_cycles, case.valid, case.ready)
+    bits = contract.oracle(case.task, geometry)
     response = Response(
         {"out": {name: payload.astype(np.uint64)[:, None] for name, payload in bits.items()}},
         {name: np.array(cycles, np.int64) for name, cycles in transfers.items()},
@@ -91,7 +103,7 @@ def sound_unit(contract: PipelineContract) -> Sound:
     return Sound(unit, verilog_of(unit), pipeline_stimulus(unit, case.task, case.valid, case.ready), response)
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", UNITS)
 def test_sound_units_pass(name: str, sound: dict[str, Sound], tmp_path: Path) -> None:
     s = sound[name]
     assert replay(s.unit, s.stimulus, s.response, tmp_path, s.verilog) == PASSED

@@ -75,10 +75,14 @@ class Reference:
             shape = (self._trace.timesteps, -1, u.shape[-1])
             u = np.ascontiguousarray(u.reshape(shape).transpose(2, 0, 1))
             s = s.reshape(shape).transpose(2, 0, 1)
-            alpha = np.float64(self._trace.constants.alpha)
+            alpha, reset = np.float64(self._trace.constants.alpha), self._trace.constants.reset
             before = np.zeros_like(u)
-            decayed = round_to(alpha * u[:, :-1].astype(np.float64), self._sum)
-            before[:, 1:] = np.where(s[:, :-1] == 1, np.float32(0.0), decayed)
+            leaked = round_to(alpha * u[:, :-1].astype(np.float64), self._sum)
+            after_spike = np.zeros_like(leaked)
+            if reset.subtract:
+                drop = round_to(np.array(reset.drop), self._sum).astype(np.float64)
+                after_spike = round_to(leaked.astype(np.float64) - drop, self._sum)
+            before[:, 1:] = np.where(s[:, :-1] == 1, after_spike, leaked)
             self._states = (layer, micro_batch), (u, before)
         return self._states[1]
 

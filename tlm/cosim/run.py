@@ -28,8 +28,8 @@ from tlm.cosim.sample import strata
 from tlm.cosim.tile_file import FailingTile, write_tile
 from tlm.cosim.under_test import UnderTest
 from tlm.cosim.units import ENGINES, HARDWARE, open_engines
-from tlm.rtl_geometry import check_has_rtl, check_reset_has_rtl
-from tlm.trace_config import check_same_arithmetic, config_for_trace
+from tlm.rtl_geometry import check_has_rtl
+from tlm.trace_config import check_fits, config_for_trace
 from workloads.trace_file import Trace, open_trace
 
 MODES = ("sample", "all")
@@ -93,9 +93,8 @@ def cosimulate(
     with open_trace(trace) as opened:
         if config is None:
             config = config_for_trace(opened.arithmetic)
-        check_same_arithmetic(config, opened.arithmetic)
+        check_fits(config, opened)
         check_has_rtl(config)
-        check_reset_has_rtl(opened.network)
         engines = open_engines(opened, config)
         counts = [engine.count(layer) for engine in engines.values() for layer in engine.layers]
         plan = _plan(simulator, mode, counts)

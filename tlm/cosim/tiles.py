@@ -10,8 +10,8 @@ from tlm.config import Config
 from tlm.cosim.cases import make_case
 from tlm.cosim.tile_file import Tile
 from tlm.cosim.units import open_engines
-from tlm.rtl_geometry import check_has_rtl, check_reset_has_rtl
-from tlm.trace_config import check_same_arithmetic, config_for_trace
+from tlm.rtl_geometry import check_has_rtl
+from tlm.trace_config import check_fits, config_for_trace
 from workloads.trace_file import open_trace
 
 
@@ -23,9 +23,8 @@ def read_tiles(trace: str | Path, engine: str, layer: int = 0, config: Config | 
     """
     with open_trace(trace) as opened:
         config = config_for_trace(opened.arithmetic) if config is None else config
-        check_same_arithmetic(config, opened.arithmetic)
+        check_fits(config, opened)
         check_has_rtl(config)
-        check_reset_has_rtl(opened.network)
         engines = open_engines(opened, config)
         if engine not in engines:
             raise InputError("unknown engine", "tiles", engine, ", ".join(engines))

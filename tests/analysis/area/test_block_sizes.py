@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtl_models.backward_unit import BackwardUnitGeometry
 from rtl_models.errors import InputError
-from rtl_models.formats import BFLOAT16, BINARY16, BINARY32
+from rtl_models.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat
 from rtl_models.lut_row import LutRowGeometry
 from rtl_models.transistors import transistor_counts
 from rtl_models.transposition_unit import TranspositionGeometry
@@ -133,11 +133,25 @@ class TestBackwardUnit:
 class TestVectorUnits:
     @pytest.mark.parametrize("block", UNITS)
     @pytest.mark.parametrize("value", [BINARY16, BFLOAT16])
-    def test_a_lane_as_it_was_counted(self, block: str, value: object) -> None:
-        record = transistor_counts().find(block, value_format=value.name, latency_cycles=1)  # type: ignore[attr-defined]
-        found = vector_size(block, value, BINARY32, 1)  # type: ignore[arg-type]
-        assert found.logic == Range.exact(record.transistors)
-        assert found.flip_flops == record.flip_flops
+    def test_a_lane_as_it_was_counted(self, block: str, value: FloatFormat) -> None:
+        for any_reset in (False, True) if block in ("neuron_unit", "gradient_unit") else (False,):
+            found = vector_size(block, value, BINARY32, 1, any_reset)
+            (record,) = (
+                record
+                for record in transistor_counts().blocks
+                if (record.block, record.geometry.get("value_format")) == (block, value.name)
+                and record.geometry["latency_cycles"] == 1
+                and ("any_reset" in record.geometry) == any_reset
+            )
+            assert found.logic == Range.exact(record.transistors)
+            assert found.flip_flops == record.flip_flops
+
+    def test_a_choice_of_resets_takes_logic_and_registers(self) -> None:
+        """Those of a drop and one flag; the gradient unit has one flag more. Logic: an adder, and selections."""
+        for block, flags in (("neuron_unit", 1), ("gradient_unit", 2)):
+            plain, chosen = (vector_size(block, BINARY16, BINARY32, 8, any_reset) for any_reset in (False, True))
+            assert chosen.flip_flops == plain.flip_flops + 32 + flags
+            assert plain.logic.nominal < chosen.logic.nominal < 1.2 * plain.logic.nominal
 
     def test_latency_adds_registers_as_wide_as_the_output(self) -> None:
         """As Yosys counts them: the weight gradient unit at four cycles."""

@@ -10,7 +10,7 @@ from tlm.analysis.energy.unit_energy import UnitEnergy
 from tlm.analysis.technology.constants import constants
 from tlm.analysis.technology.range import Range
 from tlm.analysis.technology.scaling import energy_28nm, scale_to_28nm
-from tlm.config import load_config
+from tlm.config import NeuronUnitConfig, load_config
 
 UNIT = UnitEnergy(constants())
 
@@ -56,6 +56,8 @@ def test_vector_operations() -> None:
     config = tiny_config()
     multiply, add, compare = (e.nominal for e in (UNIT.multiply(BINARY32), UNIT.add(BINARY32), UNIT.compare()))
     assert UNIT.neuron(config).nominal == pytest.approx(multiply + add + 3 * compare)
+    any_reset = config.model_copy(update={"neuron_unit": NeuronUnitConfig(any_reset=True)})
+    assert UNIT.neuron(any_reset).nominal == pytest.approx(multiply + 2 * add + 3 * compare)
     assert UNIT.gradient(config).nominal == pytest.approx(4 * multiply + 3 * add)
     assert UNIT.optimise(config).nominal == pytest.approx(4 * multiply + 3 * add)
     assert UNIT.scale_sum(config).nominal == pytest.approx(multiply + add)

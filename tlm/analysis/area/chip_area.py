@@ -121,7 +121,8 @@ def _vector_units(config: Config, table: Constants) -> Iterator[Component]:
         "weight_gradient_unit": (update.arrays * update.rows, config.gradient_unit.latency_cycles),
     }
     for block, (count, latency_cycles) in lanes.items():
-        size = vector_size(block, value, total, latency_cycles)
+        any_reset = config.neuron_unit.any_reset and block in ("neuron_unit", "gradient_unit")
+        size = vector_size(block, value, total, latency_cycles, any_reset)
         yield logic(VECTOR, block.replace("_", " "), count, size, table, "synthesised")
     size = transposition_size(transposition_geometry(config))
     yield logic(VECTOR, "transposition unit", 1, size, table, "fit of synthesised units")

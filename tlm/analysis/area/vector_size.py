@@ -21,13 +21,20 @@ UNITS = {
 }
 
 
-def vector_size(block: str, value: FloatFormat, total: FloatFormat, latency_cycles: int) -> BlockSize:
+def vector_size(
+    block: str, value: FloatFormat, total: FloatFormat, latency_cycles: int, any_reset: bool = False
+) -> BlockSize:
     """Return one lane of `block`, a name of `UNITS`.
 
-    The lane was counted with one register behind its logic; each further cycle of latency adds one as wide as the
-    output. Raises InputError for formats that were not synthesised.
+    `any_reset` is a choice of the neuron and the gradient unit. The lane was counted with one register behind its
+    logic; each further cycle of latency adds one as wide as the output. Raises InputError for formats that were not
+    synthesised.
     """
-    records = [r for r in transistor_counts().blocks if r.block == block and r.geometry["latency_cycles"] == 1]
+    records = [
+        r
+        for r in transistor_counts().blocks
+        if r.block == block and r.geometry["latency_cycles"] == 1 and r.geometry.get("any_reset", False) == any_reset
+    ]
     for record in records:
         if (record.geometry["value_format"], record.geometry["sum_format"]) == (value.name, total.name):
             unit = UNITS[block](PipelineGeometry(value, total, latency_cycles))

@@ -60,9 +60,13 @@ class UnitEnergy:
         return additions + self.table_bits(((1 << k) - 1) * value.width_bits)
 
     def neuron(self, config: Config) -> Range:
-        """A neuron in a timestep: alpha u, + x, and comparisons with the threshold and both ends of the mask."""
+        """A neuron in a timestep: alpha u, + x, and comparisons with the threshold and both ends of the mask.
+
+        A unit of `any_reset` also takes off the drop, whether or not that is chosen.
+        """
         total = config.contract.sum
-        return self.multiply(total) + self.add(total) + self.compare() * 3
+        additions = 2 if config.neuron_unit.any_reset else 1
+        return self.multiply(total) + self.add(total) * additions + self.compare() * 3
 
     def gradient(self, config: Config) -> Range:
         """A gradient: four products, a difference, two sums (docs/contract.md, gradient unit)."""

@@ -23,10 +23,10 @@ from tlm.cosim.units.lut_row import Forward, LutEngine, WeightUpdate, row_timing
 from tlm.engines.streams import Stream
 from tlm.kernel.module import Module
 from tlm.kernel.time import Clock
-from tlm.rtl_geometry import check_has_rtl, check_reset_has_rtl
+from tlm.rtl_geometry import check_has_rtl
 from tlm.schedule.lut_jobs import LutJob
 from tlm.simulation import SimulationResult, simulate
-from tlm.trace_config import check_same_arithmetic, config_for_trace
+from tlm.trace_config import check_fits, config_for_trace
 from workloads.trace_file import Trace, open_trace
 
 WINDOW_TILES = 200
@@ -154,9 +154,8 @@ def lockstep(
     began = time.perf_counter()
     with open_trace(trace) as opened:
         config = config_for_trace(opened.arithmetic) if config is None else config
-        check_same_arithmetic(config, opened.arithmetic)
+        check_fits(config, opened)
         check_has_rtl(config)
-        check_reset_has_rtl(opened.network)
         chip = LockedChip(opened, config, window_tiles, UnderTest(units or {}, files))
         result = LockstepResult(opened.digest, opened.network.name, config.name, window_tiles)
         unlocked = simulate(opened, config)

@@ -180,5 +180,6 @@ class Backward(Engine):
 
     def _state(self, layer: int, micro_batch: int) -> GradientState:
         if self._kept is None or self._kept[0] != (layer, micro_batch):
-            self._kept = (layer, micro_batch), read_state(self.trace, layer, self.samples(micro_batch))
+            any_reset = self.config.neuron_unit.any_reset
+            self._kept = (layer, micro_batch), read_state(self.trace, layer, self.samples(micro_batch), any_reset)
         return self._kept[1]

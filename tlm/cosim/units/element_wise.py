@@ -92,9 +92,14 @@ class ElementEngine(Engine):
         """Latency of the unit, by the configuration."""
 
     @classmethod
+    def any_reset(cls, config: Config) -> bool:
+        """Whether the unit has a choice of resets, by the configuration."""
+        return False
+
+    @classmethod
     def geometry_of(cls, network: Network, batch: int, config: Config) -> PipelineGeometry:
         contract = config.contract
-        return PipelineGeometry(contract.value, contract.sum, cls.latency_cycles(config))
+        return PipelineGeometry(contract.value, contract.sum, cls.latency_cycles(config), cls.any_reset(config))
 
     @abstractmethod
     def elements(self, layer: int, micro_batch: int) -> int:

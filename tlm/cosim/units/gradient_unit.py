@@ -34,6 +34,7 @@ class GradientState:
     """
 
     constants: dict[str, np.float32]
+    flags: dict[str, bool]
     arithmetic: Arithmetic
     u: Floats
     s: Flags
@@ -57,11 +58,11 @@ class GradientState:
             "last": np.full(len(sums), last, np.uint8),
             "a": encode(a, total),
         }
-        return one_group(self.constants, elements)
+        return one_group(self.constants, elements, self.flags)
 
 
-def read_state(trace: Trace, layer: int, samples: slice) -> GradientState:
-    """Read a layer's state of some samples."""
+def read_state(trace: Trace, layer: int, samples: slice, any_reset: bool) -> GradientState:
+    """Read a layer's state of some samples, for a gradient unit of `any_reset` or without."""
     u = trace.potentials(layer, samples).reshape(trace.timesteps, -1)
     s = trace.spikes(layer, samples).reshape(trace.timesteps, -1)
     f = trace.masks(layer, samples).reshape(trace.timesteps, -1)
@@ -73,8 +74,12 @@ def read_state(trace: Trace, layer: int, samples: slice) -> GradientState:
         for t in range(len(du) - 1, 0, -1):
             running[t - 1] = running[t]
             add_in_place(running[t - 1], np.ascontiguousarray(du[t]), rounding(trace.arithmetic.sum))
-    constants = {"alpha": trace.constants.alpha, "beta": trace.constants.beta}
-    return GradientState(constants, trace.arithmetic, u, s, f, du, running, d16)
+    constants, flags = {"alpha": trace.constants.alpha, "beta": trace.constants.beta}, {}
+    if any_reset:
+        reset = trace.constants.reset
+        constants["drop"] = reset.drop
+        flags = {"subtract": reset.subtract, "detached": reset.detached}
+    return GradientState(constants, flags, trace.arithmetic, u, s, f, du, running, d16)
 
 
 class Gradient(ElementEngine):
@@ -92,6 +97,10 @@ class Gradient(ElementEngine):
     @classmethod
     def latency_cycles(cls, config: Config) -> int:
         return config.gradient_unit.latency_cycles
+
+    @classmethod
+    def any_reset(cls, config: Config) -> bool:
+        return config.neuron_unit.any_reset
 
     def rows(self, layer: int, micro_batch: int) -> int:
         return self.trace.timesteps
@@ -120,6 +129,6 @@ class Gradient(ElementEngine):
         if self._kept is None or self._kept[0] != (layer, micro_batch):
             samples = self.samples(micro_batch)
             sums = sums_from_above(self.trace, layer, samples)
-            state = read_state(self.trace, layer, samples)
+            state = read_state(self.trace, layer, samples, self.any_reset(self.config))
             self._kept = (layer, micro_batch), (state, sums.reshape(-1, state.u.shape[1]))
         return self._kept[1]

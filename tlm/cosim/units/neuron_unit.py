@@ -38,6 +38,10 @@ class Neuron(ElementEngine):
     def latency_cycles(cls, config: Config) -> int:
         return config.neuron_unit.latency_cycles
 
+    @classmethod
+    def any_reset(cls, config: Config) -> bool:
+        return config.neuron_unit.any_reset
+
     def rows(self, layer: int, micro_batch: int) -> int:
         return self.trace.timesteps
 
@@ -58,6 +62,7 @@ class Neuron(ElementEngine):
                 "s_before": s[before, chosen],
                 "first": np.full(count, t == 0, np.uint8),
             },
+            {"subtract": self.trace.constants.reset.subtract} if self.geometry.any_reset else {},
         )
         results = self.hardware.reference(self.geometry, task)
         if not self.trace.bit_exact:
@@ -70,7 +75,8 @@ class Neuron(ElementEngine):
     def _constants(self, layer: int) -> dict[str, np.float32]:
         constants = self.trace.constants
         exponent = self.network.input.exponent if is_direct(self.network, layer) else 0
-        return {
+        drop = {"drop": constants.reset.drop} if self.geometry.any_reset else {}
+        return drop | {
             "alpha": constants.alpha,
             "threshold": constants.threshold,
             "low": constants.low,
