@@ -9,7 +9,7 @@ from pathlib import Path
 from rtl_models.errors import InputError
 from rtl_models.formats import BINARY32, format_by_name
 from tlm.analysis.arithmetic.runs import Report, Result, Run, train_runs
-from tlm.analysis.arithmetic.tables import COMPARISON, Content, write_tables
+from tlm.analysis.arithmetic.tables import Content, write_tables
 from tlm.journal import Journal
 from workloads.datasets import choose_dataset
 from workloads.network import load_network
@@ -19,8 +19,6 @@ from workloads.training_settings import FLOAT32, MACHINE, TrainingSettings, chec
 JOURNAL = "comparison.journal"
 DEFAULT_EPOCHS = 10
 _ALLOWED = "float32, or VALUE or VALUE/SUM of binary16, bfloat16, binary32, e.g. binary16/binary16"
-
-__all__ = ["COMPARISON", "ArithmeticStudy", "compare_arithmetic"]
 
 
 @dataclass(frozen=True)
