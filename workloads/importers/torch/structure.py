@@ -84,8 +84,12 @@ def find_chain(observer: Observer) -> Chain:
         place = following.get(place)
     timesteps, batch = _timesteps(observer)
     chain = Chain(observer, tuple(links), timesteps, batch)
+    owners: dict[nn.Parameter, str] = {}
     for number, name in enumerate(chain.weights):
         _check_calls(chain, name, number == 0)
+        owner = owners.setdefault(observer.modules[name].weight, name)
+        if owner != name:
+            raise InputError(f"its weights are those of {owner}; the machine's layers have their own", name)
     return chain
 
 

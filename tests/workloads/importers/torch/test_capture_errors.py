@@ -264,6 +264,11 @@ class TestStructure:
     def test_no_chain(self, run: Callable[[Steps, Tensor], Tensor], message: str) -> None:
         refused(Steps(run), message)
 
+    def test_shared_weights(self) -> None:
+        model = Steps(lambda model, x: model.read_out(model.other(model.second(model.lif(model.conv(x)))).flatten(1)))
+        model.second.weight = model.conv.weight
+        refused(model, "^second: its weights are those of conv; the machine's layers have their own")
+
     def test_dynamic_shapes(self) -> None:
         def shrinking(model: nn.Module, x: Tensor) -> Tensor:
             return torch.stack([model(part) for part in (x, x[:2])])
