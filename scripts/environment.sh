@@ -86,11 +86,12 @@ install_packages() {
         touch "$unfinished_mark"
     fi
     rm -f "$venv"/.h2learn-ready-*
-    pip_install --requirement "$(requirements_file run)"
+    # the pins are complete: nothing is left to resolve
+    pip_install --no-deps --requirement "$(requirements_file run)"
     pip_install --no-deps --no-build-isolation --editable "$root"
     if [[ "$kind" == dev ]]; then
         program_ready
-        pip_install --requirement "$(requirements_file dev)"
+        pip_install --no-deps --requirement "$(requirements_file dev)"
         install_frameworks
     fi
     rm -f "$unfinished_mark"

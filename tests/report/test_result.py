@@ -30,7 +30,8 @@ TRAINING = {
 }  # fmt: skip
 
 RUN = {
-    "steps": 40, "batch": 5, "training_images": 1437, "learning_rate": 0.1, "data": "digits", "epochs": 0.14,
+    "steps": 40, "batch": 5, "training_images": 1437, "learning_rate": 0.1, "data": "digits", "weights": "",
+    "epochs": 0.14,
     "briefly_trained": True,
 }  # fmt: skip
 
