@@ -13,6 +13,7 @@ from tlm.cli.completion import complete_networks
 from tlm.cli.console import output_console
 from tlm.cli.examples import examples
 from tlm.cli.job_options import out_option, workers_option
+from tlm.cli.training_options import descent_options
 
 
 @click.command(
@@ -39,18 +40,7 @@ from tlm.cli.job_options import out_option, workers_option
     "--points", type=int, default=25, show_default=True, help="Steps of a run at which small values are counted."
 )
 @click.option("--batch", type=int, default=32, show_default=True, help="Images a step.")
-@click.option("--learning-rate", type=float, default=0.1, show_default=True, help="At the start of the cosine.")
-@click.option("--momentum", type=float, default=0.9, show_default=True, help="Of the descent.")
-@click.option(
-    "--weight-decay", type=float, default=0.0, show_default=True, help="Share of a weight added to its gradient."
-)
-@click.option("--scale-log2", type=int, default=12, show_default=True, help="Loss scale, as a power of two.")
-@click.option(
-    "--dynamic-scale", is_flag=True, help="Lower the scale after a non-finite step, raise it after 2,000 good ones."
-)
-@click.option("--k", type=int, default=4, show_default=True, help="Spikes that index a table, 1..8.")
-@click.option("--lanes", type=int, default=16, show_default=True, help="Tables summed by one tree, a power of two.")
-@click.option("--micro-batch", type=int, default=8, show_default=True, help="Samples worked on together.")
+@descent_options
 @click.option("--dataset", "dataset_name", metavar="NAME", help="As of `h2learn train`.  [default: by the input]")
 @click.option("--data", metavar="DIR", help="Folder with the files of a data set that is read from files.")
 @click.option("--evaluated", type=int, metavar="N", help="Held-out images to measure accuracy on.  [default: all]")

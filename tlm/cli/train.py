@@ -17,6 +17,7 @@ from rtl_models.errors import InputError
 from rtl_models.formats import format_by_name
 from tlm.cli.completion import complete_networks
 from tlm.cli.examples import examples
+from tlm.cli.training_options import descent_options
 
 if TYPE_CHECKING:
     from workloads.checkpoint import Progress as TrainingProgress
@@ -57,18 +58,7 @@ CHECKPOINT_SUFFIX = ".checkpoint"
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Trace to write.")
 @click.option("--value-format", default="binary16", show_default=True, help="Format of stored values.")
 @click.option("--sum-format", default="binary32", show_default=True, help="Format of sums.")
-@click.option("--k", type=int, default=4, show_default=True, help="Spikes that index a table, 1..8.")
-@click.option("--lanes", type=int, default=16, show_default=True, help="Tables summed by one tree, a power of two.")
-@click.option("--micro-batch", type=int, default=8, show_default=True, help="Samples worked on together.")
-@click.option("--learning-rate", type=float, default=0.1, show_default=True, help="At the start of the cosine.")
-@click.option("--momentum", type=float, default=0.9, show_default=True, help="Of the descent.")
-@click.option(
-    "--weight-decay", type=float, default=0.0, show_default=True, help="Share of a weight added to its gradient."
-)
-@click.option("--scale-log2", type=int, default=12, show_default=True, help="Loss scale, as a power of two.")
-@click.option(
-    "--dynamic-scale", is_flag=True, help="Lower the scale after a non-finite step, raise it after 2,000 good ones."
-)
+@descent_options
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def train(
     network: str, epochs: int | None, steps: int | None, stages: str | None, out: Path, as_json: bool, **options: Any
