@@ -113,6 +113,7 @@ def test_all_of_a_pooled_network(tmp_path: Path, config: Config) -> None:
             assert entry.tiles == entry.streams * 8 * 4 * 2
 
 
+@pytest.mark.slow
 @needs_verilator
 def test_processes_give_the_same_counts(trace_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = cosimulate(trace_path, config, "all", "verilator")

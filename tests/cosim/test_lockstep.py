@@ -94,6 +94,7 @@ def test_stalls_and_times_between_the_edges(trace_path: Path, window_tiles: int)
     assert all(part.tiles >= min(window_tiles, 40) for part in result.parts)
 
 
+@pytest.mark.slow  # the backward unit below is late in the ordinary run
 def test_the_model_waits_for_a_late_row(trace_path: Path, config: Config) -> None:
     result = lockstep(trace_path, config, 100_000, units={"lut_row": slow_row})
     assert not result.passed

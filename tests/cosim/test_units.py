@@ -124,7 +124,10 @@ def test_a_tampered_gradient_is_found_by_both_units_that_make_it(tmp_path: Path,
     assert {"gradient", "backward"} <= set(found), found
 
 
-@pytest.mark.parametrize("name", ENGINE_OF)
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ("lut_row", "neuron_unit") else pytest.param(n, marks=pytest.mark.slow) for n in ENGINE_OF],
+)
 def test_a_slow_unit_is_caught_and_replayed_with_a_waveform(
     name: str, trace_path: Path, config: Config, tmp_path: Path
 ) -> None:
