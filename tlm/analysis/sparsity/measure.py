@@ -36,11 +36,8 @@ class Simulated:
 
     def __call__(self, trace: Trace, config: Config, images: int, counts: StepCounts) -> Measurement:
         """Return what `step_measurement` finds on the first `images` images of `trace`."""
-        step = first_images(trace, images)
-        if self.sparsity == REAL:
-            return step_measurement(step, config, counts)
-        spread = SpreadTrace(step, self.sparsity, self.seed)
-        return step_measurement(spread, config, StepCounts(spread))
+        step, counts = _step(trace, images, counts, self.sparsity, self.seed)
+        return step_measurement(step, config, counts)
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,17 @@ class Structure:
 
     def __call__(self, trace: Trace, config: Config, images: int, counts: StepCounts) -> Measurement:
         """Return a table for each layer (`tlm.analysis.sparsity.structure`)."""
-        step = first_images(trace, images)
-        if self.sparsity != REAL:
-            step = SpreadTrace(step, self.sparsity, self.seed)
-            counts = StepCounts(step)
+        step, counts = _step(trace, images, counts, self.sparsity, self.seed)
         return {"layers": [layer_structure(step, layer, config, counts) for layer in range(len(step.network.layers))]}
+
+
+def _step(trace: Trace, images: int, counts: StepCounts, sparsity: str, seed: int) -> tuple[Trace, StepCounts]:
+    """Return the first images of a trace with their zeros as they are or spread, and the counts that belong to them."""
+    step = first_images(trace, images)
+    if sparsity == REAL:
+        return step, counts
+    spread = SpreadTrace(step, sparsity, seed)
+    return spread, StepCounts(spread)
 
 
 def step_measurement(step: Trace, config: Config, counts: StepCounts) -> Measurement:
