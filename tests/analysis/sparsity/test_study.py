@@ -104,6 +104,17 @@ def test_structure(content: Content, trace: Trace) -> None:
             assert one.get("mask_density") == other.get("mask_density")
 
 
+@pytest.mark.parametrize("spread", ["timestep", "layer"])
+def test_zeros_are_really_spread_in_counts_and_in_simulations(content: Content, spread: str) -> None:
+    real, moved = (
+        [(layer["zero_index_groups"], layer.get("macs")) for layer in content["structure"][name]]
+        for name in ("real", spread)
+    )
+    assert real != moved
+    steps = design(content, TABLES)["steps"]
+    assert steps["real"]["busy_cycles"]["backward"] != steps[spread]["busy_cycles"]["backward"]
+
+
 def test_files_say_the_same(content: Content, out: Path) -> None:
     assert json.loads((out / "sparsity.json").read_text()) == json.loads(json.dumps(content))
     with (out / "sparsity.csv").open(encoding="utf-8", newline="") as file:
