@@ -94,7 +94,7 @@ def on_cluster(trace: Path, points: Sequence[Values], workers: int, out: Path) -
     from distributed import LocalCluster
 
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as there,
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as there,
         Processes(1) as unused,
     ):
         began_s = time.perf_counter()

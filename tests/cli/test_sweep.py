@@ -92,7 +92,7 @@ def test_a_sweep_on_a_cluster_says_when_it_goes_away(
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr("tlm.sweep.cluster.POLL_S", 0.2)
     monkeypatch.setattr("tlm.sweep.cluster.PATIENCE_S", 0.3)
-    empty = distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, silence_logs=50)
+    empty = distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=50)
     with empty:
         options = ["--scheduler", empty.scheduler_address, "--on-lost", "local", "--workers", "1"]
         assert main(["sweep", str(spec), "--out", str(tmp_path / "out"), *options]) == 0

@@ -39,7 +39,7 @@ def start(port: int = 0) -> Any:
         processes=False,
         protocol="tcp://",
         scheduler_port=port,
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=50,
     )
 
@@ -123,7 +123,7 @@ def test_a_cluster_without_workers_counts_as_gone(
     monkeypatch.setattr(module, "PATIENCE_S", 0.5)
     said: list[str] = []
     with (
-        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, silence_logs=50) as empty,
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=50) as empty,
         Cluster(empty.scheduler_address, LOCAL, here, said.append) as cluster,
     ):
         run_sweep(spec, tmp_path, cluster)
