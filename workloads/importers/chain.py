@@ -1,7 +1,7 @@
 """A chain of layers as other frameworks describe it, built into a network of ours and its weights.
 
-The machine's layer is a convolution, sum pooling and neurons; everything else that a chain may have between two layers
-of neurons is turned into weights (workloads/importers/chain_layers.py).
+The machine's layer is a convolution, sum pooling, a shortcut from an earlier layer, and neurons; everything else that a
+chain may have between two layers of neurons is turned into weights (workloads/importers/chain_layers.py).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from workloads.importers.stages import (
     Flattening,
     Neurons,
     Pooling,
+    Scaling,
+    Shortcut,
     Stage,
     equal_sides,
 )
@@ -43,6 +45,8 @@ __all__ = [
     "Imported",
     "Neurons",
     "Pooling",
+    "Scaling",
+    "Shortcut",
     "Stage",
     "build_chain",
     "equal_sides",
@@ -53,8 +57,9 @@ __all__ = [
 class Imported:
     """A network, its weights [M, R, S, C] by layer of `network.layers`, and what the mapping changed, in sentences.
 
-    `layer_of` gives the layer of a stage with weights, neurons or pooling by its `where`. Where the first layer has a
-    bias, the network's input has a constant channel (`network.input.constant`) behind those of the data.
+    `layer_of` gives the layer of a stage with weights, neurons, pooling, a scale or a shortcut by its `where`. Where
+    the first layer has a bias, the network's input has a constant channel (`network.input.constant`) behind those of
+    the data.
     """
 
     network: Network
@@ -102,6 +107,8 @@ def build_chain(
     }
     network = parse_network(raw, name)
     numbers = {where: network.main[place] for where, place in chain.places.items()}
+    projections = {where: network.projection(network.main[place]) for where, place in chain.projections.items()}
+    numbers |= {where: number for where, number in projections.items() if number is not None}
     return Imported(network, tuple(chain.weights), tuple(chain.notes), numbers)
 
 

@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 
 from rtl_models.errors import InputError
-from workloads.importers.stages import AVERAGE, Convolution, Dense, Flattening, Neurons, Numbers, Pooling, Stage
+from workloads.importers.joined import Joined, as_convolution, joined
+from workloads.importers.stages import (
+    AVERAGE,
+    Convolution,
+    Dense,
+    Flattening,
+    Neurons,
+    Numbers,
+    Pooling,
+    Scaling,
+    Shortcut,
+    Stage,
+)
 from workloads.network import DIRECT, SPIKES, InputSpec
 from workloads.record import Floats
 
@@ -37,6 +49,7 @@ class _Layer:
     bias: Numbers | None
     tap: int  # row and column of the kernel that lies inside the plane at every position
     pool: int = 1
+    shortcut: Joined | None = None
     inside: list[str] = field(default_factory=list)  # stages that have become part of it
 
 
@@ -57,6 +70,8 @@ class Chain:
         self.weights: list[Floats] = []
         self.notes: list[str] = []
         self.places: dict[str, int] = {}
+        self.projections: dict[str, int] = {}  # places of the layers that they join
+        self.fired: dict[str, tuple[int, int, int]] = {}  # [H, W, C] of the maps behind neurons
         self.constant = source.constant
         self.added = False  # a constant channel, behind those of the source
 
@@ -69,6 +84,10 @@ class Chain:
                 self._open(stage.where, self._dense(stage))
             case Pooling():
                 self._pool(stage)
+            case Scaling():
+                self._scale(stage)
+            case Shortcut():
+                self._join(stage)
             case Flattening():
                 self.flat = True
             case Neurons():
@@ -167,6 +186,32 @@ class Chain:
         elif self.open.bias is not None:
             self.open.bias = self.open.bias * stage.size**2
 
+    def _scale(self, stage: Scaling) -> None:
+        if self.open is None:
+            what = "a scale and shift by channel is part of weights, and must follow them"
+            raise InputError(what, stage.where, f"behind {self.below}")
+        channels = len(self.open.weights)
+        if stage.factor.shape != (channels,) or stage.shift.shape != (channels,):
+            raise InputError(
+                "the scale is for another number of channels", stage.where, len(stage.factor), str(channels)
+            )
+        self.open.weights = self.open.weights * stage.factor[:, np.newaxis, np.newaxis, np.newaxis]
+        if self.open.bias is not None:
+            self.open.bias = self.open.bias * stage.factor + stage.shift
+        elif stage.shift.any():
+            self.open.bias = stage.shift
+        self.open.inside.append(stage.where)
+
+    def _join(self, stage: Shortcut) -> None:
+        """Have the open layer take a shortcut; the bias of its projection goes into the layer's own."""
+        if self.open is None or not self.entries:
+            raise InputError("a shortcut joins the weights behind the first neurons", stage.where)
+        self.open.shortcut = joined(stage, self.places[stage.source], self.fired[stage.source], self.shape)
+        bias = None if stage.projection is None else stage.projection.bias
+        if bias is not None:
+            self.open.bias = bias if self.open.bias is None else self.open.bias + bias
+        as_convolution(self.open.entry, self.open.weights.shape)
+
     def _neurons(self, stage: Neurons) -> None:
         if self.open is None:
             raise InputError(f"neurons follow {self.below} without weights between", stage.where)
@@ -182,6 +227,7 @@ class Chain:
         self.open.inside.append(stage.where)
         self._close(self.open, stage.gain * factor)
         self.below = stage.where
+        self.fired[stage.where] = self.shape
 
     def _close(self, layer: _Layer, factor: float) -> None:
         """Put the open layer, times `factor`, among the finished ones."""
@@ -196,11 +242,31 @@ class Chain:
                 self.weights.append(_binary32(bias.reshape(-1, 1, 1, 1), layer.where))
             else:
                 kernel = self._with_constant(layer, kernel, bias)
+        if layer.shortcut is not None:
+            self._shortcut(layer, layer.shortcut, factor)
         for where in (layer.where, *layer.inside):
             self.places[where] = len(self.entries)
         self.weights.append(_binary32(kernel, layer.where))
         self.entries.append(layer.entry)
         self.open = None
+
+    def _shortcut(self, layer: _Layer, shortcut: Joined, factor: float) -> None:
+        """Put a shortcut into the entry of its layer, and the weights of a projection among the finished ones."""
+        (content,) = layer.entry.values()
+        content["shortcut"] = {"from": shortcut.place + 1}
+        weights = shortcut.weights
+        if weights is None and factor != 1.0:  # the machine adds spikes as ones
+            weights = np.eye(self.shape[2])[:, np.newaxis, np.newaxis, :]
+            self.notes.append(
+                f"{shortcut.where}: what is added counts {factor:g}, as do the inputs of {layer.where}: 1x1 weights, "
+                f"{self.shape[2]} x {self.shape[2]} of them with {factor:g} on the diagonal, trained with the others"
+            )
+        if weights is None:
+            layer.inside.append(shortcut.where)
+            return
+        content["shortcut"]["projection"] = True
+        self.projections[shortcut.where] = len(self.entries)
+        self.weights.append(_binary32(weights * factor, shortcut.where))
 
     def _with_constant(self, layer: _Layer, kernel: Numbers, bias: Numbers) -> Numbers:
         """Return the first layer's kernel with one channel more: its bias, from a channel of the input that is 1."""

@@ -50,7 +50,8 @@ class NirOptions:
 def import_nir(graph: Any, options: NirOptions | None = None) -> Imported:
     """Map a NIR file, or a ``nir.NIRGraph``, to a network and its weights.
 
-    Raises InputError naming the file or node: what cannot be read, what is no chain of layers, what the machine lacks.
+    Raises InputError naming the file or node: what cannot be read, what is no chain of layers with shortcuts, what the
+    machine lacks.
     """
     options = options or NirOptions()
     where, name = "graph", "imported"
@@ -58,11 +59,11 @@ def import_nir(graph: Any, options: NirOptions | None = None) -> Imported:
         where, name = str(graph), Path(graph).stem
         graph = read_graph(graph)
     told = _told(graph, where)
-    source_node, nodes = chain_of(graph, where)
+    source_node, links = chain_of(graph, where)
     source, flattened = _input(source_node, options, told.get("input", {}), f"{where}: input")
     neuron = told.get("neuron", {})
     stages: list[Stage] = [Flattening("input")] if flattened else []
-    stages += stages_of(nodes, _dynamics(options, neuron, where))
+    stages += stages_of(links, _dynamics(options, neuron, where))
     return build_chain(
         options.name or told.get("name", name),
         source,

@@ -1,14 +1,22 @@
-"""A NIR file as a chain of nodes: read, nested graphs opened, put in the order in which the nodes feed each other."""
+"""A NIR file as a chain of nodes: read, nested graphs opened, put in the order in which the nodes feed each other.
+
+Of graphs with residual sums, the chain is the way along the machine's layers; the other branches are shortcuts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rtl_models.errors import InputError
+from workloads.importers.sections import Graph as Sections
 
 PASS = ("Input", "Output")  # nodes that hand on what they get
+NEURONS = ("LIF", "CubaLIF", "IF")
 Nodes = dict[str, Any]
 Edges = list[tuple[str, str]]
 
@@ -37,11 +45,21 @@ def read_graph(path: str | Path) -> Any:
         raise InputError(f"cannot read the graph ({type(error).__name__}: {error})", where) from error
 
 
-def chain_of(graph: Any, where: str) -> tuple[Any, list[tuple[str, Any]]]:
-    """Return a graph's input node, and the nodes behind it up to the output, each with its name.
+@dataclass(frozen=True)
+class Link:
+    """A node of the chain, and for neurons the shortcut that joins their sums: whose spikes, and the nodes between."""
+
+    name: str
+    node: Any
+    joins: str | None = None
+    between: tuple[tuple[str, Any], ...] = ()
+
+
+def chain_of(graph: Any, where: str) -> tuple[Any, list[Link]]:
+    """Return a graph's input node, and the links behind it up to the output.
 
     Names of nested graphs stand before those of their nodes, with a dot. Raises InputError for a graph that is no
-    chain: cycles, branches, several inputs or outputs, nodes that nothing reaches.
+    chain with shortcuts: cycles, other branches, several inputs or outputs, nodes that nothing reaches.
     """
     nodes, edges = _opened(graph, "", where)
     source, sink = (_only(nodes, edges, kind, where) for kind in PASS)
@@ -57,22 +75,62 @@ def chain_of(graph: Any, where: str) -> tuple[Any, list[tuple[str, Any]]]:
     if cycle:
         what = "the graph has a cycle: recurrent connections have no place on the machine"
         raise InputError(what, where, " -> ".join(cycle))
-    for name in nodes:
-        for found, what in ((leaders[name], "take"), (followers[name], "feed")):
-            if len(found) > 1:
-                raise InputError(
-                    f"the node must {what} one other: a chain is what can be read", _at(where, name), found
-                )
-    chain, name = [], source
-    while followers[name]:
-        (name,) = followers[name]
-        chain.append(name)
-    if not chain or chain[-1] != sink:
-        raise InputError("nothing leads from the input to the output", where, " -> ".join([source, *chain]))
-    lost = sorted(set(nodes) - {source, *chain})
+    reached, reaching = _reached(source, followers), _reached(sink, leaders)
+    if sink not in reached:
+        raise InputError("nothing leads from the input to the output", where, " -> ".join(_way(source, followers)))
+    lost = sorted(set(nodes) - (reached & reaching))
     if lost:
-        raise InputError("nodes outside the chain from the input to the output", where, lost)
-    return nodes[source], [(name, nodes[name]) for name in chain if kind_of(nodes[name]) not in PASS]
+        raise InputError("nodes outside the ways from the input to the output", where, lost)
+    takes = {name: leaders[name] for name in _in_order(source, followers, leaders)}
+    neurons = frozenset(name for name in nodes if kind_of(nodes[name]) in NEURONS)
+    found = Sections(takes, source, sink, neurons, lambda name: _taps(nodes[name]), lambda name: _at(where, name))
+    return nodes[source], list(_links(nodes, found))
+
+
+def _links(nodes: Nodes, found: Sections) -> Iterator[Link]:
+    for section in found.sections():
+        yield from (Link(name, nodes[name]) for name in section.main.nodes if kind_of(nodes[name]) not in PASS)
+        between = () if section.shortcut is None else section.shortcut.nodes
+        named = tuple((name, nodes[name]) for name in between if kind_of(nodes[name]) not in PASS)
+        root = None if section.shortcut is None else section.shortcut.root
+        if section.end in found.neurons:
+            yield Link(section.end, nodes[section.end], root, named)
+
+
+def _taps(node: Any) -> int:
+    """Return the size of the kernel of a node with weights, 0 for others."""
+    weights = getattr(node, "weight", None)
+    return 0 if weights is None else int(np.prod(np.shape(weights)[2:]))
+
+
+def _reached(first: str, edges: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return the nodes to which edges lead from `first`, and itself."""
+    found, waiting = {first}, [first]
+    while waiting:
+        new = [name for name in edges[waiting.pop()] if name not in found]
+        found.update(new)
+        waiting += new
+    return found
+
+
+def _way(name: str, followers: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the nodes from `name` on, the first of those that follow each."""
+    way = [name]
+    while followers[way[-1]]:
+        way.append(followers[way[-1]][0])
+    return way
+
+
+def _in_order(source: str, followers: Mapping[str, Sequence[str]], leaders: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the nodes that `source` leads to, each behind all that it takes, without the source."""
+    open_edges = {name: len(found) for name, found in leaders.items()}
+    order = [source]
+    for name in order:  # grows while it is walked along
+        for follower in followers[name]:
+            open_edges[follower] -= 1
+            if open_edges[follower] == 0:
+                order.append(follower)
+    return order[1:]
 
 
 def kind_of(node: Any) -> str:

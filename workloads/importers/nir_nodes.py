@@ -6,6 +6,7 @@ alpha = 1 - dt / tau, and an input counts r dt / tau (r dt without a leak).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_models.errors import InputError
-from workloads.importers.nir_graph import kind_of
+from workloads.importers.joined import projection_of
+from workloads.importers.nir_graph import NEURONS, Link, kind_of
 from workloads.importers.stages import (
     AVERAGE,
     SUBTRACT,
@@ -24,6 +26,8 @@ from workloads.importers.stages import (
     Flattening,
     Neurons,
     Pooling,
+    Scaling,
+    Shortcut,
     Stage,
     equal_sides,
 )
@@ -54,14 +58,14 @@ class Dynamics:
     fires_at_threshold: bool = False
 
 
-def stages_of(nodes: list[tuple[str, Any]], dynamics: Dynamics) -> list[Stage]:
+def stages_of(links: Sequence[Link], dynamics: Dynamics) -> list[Stage]:
     """Return the stages of a chain of nodes; raises InputError naming the node that the machine cannot have."""
     stages: list[Stage] = []
     open_weights: Convolution | Dense | None = None  # those that wait for their neurons, at this place
     place = 0
     scale = 1.0  # of what reaches the next weights
-    for name, node in nodes:
-        here = f"node {name}"
+    for link in links:
+        node, here = link.node, f"node {link.name}"
         match kind_of(node):
             case "Conv2d" | "Linear" | "Affine":
                 weights = _convolution(node, here) if kind_of(node) == "Conv2d" else _dense(node, here)
@@ -69,23 +73,34 @@ def stages_of(nodes: list[tuple[str, Any]], dynamics: Dynamics) -> list[Stage]:
                 place, scale = len(stages), 1.0
                 stages.append(open_weights)
             case "Scale":
-                factor = _one(node, "scale", here).number
-                if open_weights is None:
-                    scale *= factor
+                factors = _by_channel(node, here)
+                if factors is not None:
+                    stages.append(Scaling(here, factors, np.zeros(len(factors))))
+                elif open_weights is not None:
+                    stages[place] = open_weights = _scaled(open_weights, _one(node, "scale", here).number)
                 else:
-                    stages[place] = open_weights = _scaled(open_weights, factor)
+                    scale *= _one(node, "scale", here).number
             case "AvgPool2d" | "SumPool2d":
                 stages.append(_pooling(node, here))
             case "Flatten":
                 stages.append(_flattening(node, here))
-            case "LIF" | "CubaLIF" | "IF":
+            case kind if kind in NEURONS:
+                if link.joins is not None:
+                    stages.append(_shortcut(link, link.joins, dynamics))
                 stages.append(_neurons(node, dynamics, here))
                 open_weights = None
             case kind:
                 raise InputError("no such node on the machine", here, kind, SUPPORTED)
     if scale != 1.0:
-        raise InputError("a scale of the output", f"node {nodes[-1][0]}", scale, "weights behind it")
+        raise InputError("a scale of the output", f"node {links[-1].name}", scale, "weights behind it")
     return stages
+
+
+def _shortcut(link: Link, joins: str, dynamics: Dynamics) -> Shortcut:
+    """Return the shortcut from the neurons `joins` to those of a link."""
+    projection = projection_of(stages_of([Link(*named) for named in link.between], dynamics))
+    where = f"shortcut to node {link.name}" if projection is None else projection.where
+    return Shortcut(where, f"node {joins}", projection)
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,17 @@ class _Value:
     def noise(self) -> float:
         """What arithmetic in the type may have changed a number near 1 by."""
         return _NOISE[self.dtype]
+
+
+def _by_channel(node: Any, where: str) -> Numbers | None:
+    """Return the factors [C] of a scale that differs by channel, None for one value; [C], [C, 1, 1] and [C, H, W]."""
+    scale = np.asarray(node.scale)
+    if scale.size == 0 or (scale == scale.flat[0]).all():
+        return None
+    planes = scale.reshape(len(scale), -1)
+    if scale.ndim not in (1, 3) or (planes != planes[:, :1]).any():
+        raise InputError("a scale that differs within a channel", where, list(scale.shape), "one value by channel")
+    return np.asarray(planes[:, 0])
 
 
 def _scaled(stage: Convolution | Dense, factor: float) -> Convolution | Dense:

@@ -48,6 +48,24 @@ class Pooling:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """What the weights in front give, by channel times `factor` [M] and plus `shift` [M]."""
+
+    where: str
+    factor: Numbers
+    shift: Numbers
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """What the neurons `source` fire joins the sums in front of the next neurons: as it is, or through a projection."""
+
+    where: str
+    source: str
+    projection: Convolution | None = None
+
+
+@dataclass(frozen=True)
 class Flattening:
     """Maps become a vector in the order c, y, x."""
 
@@ -71,7 +89,7 @@ class Neurons:
     fires_at_threshold: bool = False
 
 
-Stage = Convolution | Dense | Pooling | Flattening | Neurons
+Stage = Convolution | Dense | Pooling | Scaling | Shortcut | Flattening | Neurons
 
 
 def equal_sides(value: object, where: str, what: str) -> int:

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.importers.chain import AVERAGE, SUBTRACT, Convolution, Dense, Neurons, Pooling, Stage
+from workloads.importers.chain import (
+    AVERAGE,
+    SUBTRACT,
+    Convolution,
+    Dense,
+    Neurons,
+    Pooling,
+    Scaling,
+    Shortcut,
+    Stage,
+)
 
 Numbers = NDArray[Any]
 
@@ -33,6 +43,12 @@ def run_chain(stages: Sequence[Stage], inputs: Numbers) -> tuple[dict[str, Numbe
                     batch, channels, height, width = maps.shape
                     windows = maps.reshape(batch, channels, height // p, p, width // p, p)
                     maps = windows.mean((3, 5)) if stage.kind == AVERAGE else windows.sum((3, 5))
+                case Scaling():
+                    shape = (1, -1, *(1,) * (maps.ndim - 2))
+                    maps = maps * stage.factor.reshape(shape) + stage.shift.reshape(shape)
+                case Shortcut():
+                    spikes = fired[stage.source][-1]
+                    maps = maps + (spikes if stage.projection is None else _project(spikes, stage.projection))
                 case Neurons():
                     maps = _neurons(maps, stage, kept)
                     fired.setdefault(stage.where, []).append(maps)
@@ -48,6 +64,12 @@ def _convolve(maps: Numbers, stage: Convolution) -> Numbers:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (rows, columns), axis=(2, 3))
     sums = np.einsum("bcyxrs,mcrs->bmyx", windows[:, :, :: stage.stride, :: stage.stride], stage.weights)
     return np.asarray(sums if stage.bias is None else sums + stage.bias[:, np.newaxis, np.newaxis])
+
+
+def _project(spikes: Numbers, stage: Convolution) -> Numbers:
+    if spikes.ndim == 4:
+        return _convolve(spikes, stage)
+    return _convolve(spikes[:, :, np.newaxis, np.newaxis], stage)[:, :, 0, 0]
 
 
 def _neurons(currents: Numbers, stage: Neurons, kept: dict[str, tuple[Numbers, Numbers]]) -> Numbers:

@@ -24,6 +24,8 @@ from workloads.importers.chain import (
     Imported,
     Neurons,
     Pooling,
+    Scaling,
+    Shortcut,
     Stage,
     build_chain,
     equal_sides,
@@ -79,6 +81,120 @@ def check_equal(stages: list[Stage], source: InputSpec = SOURCE) -> Imported:
         np.testing.assert_array_equal(got, expected, err_msg=where)
     np.testing.assert_array_equal(forward.logits, output)
     return built
+
+
+def block(shortcut: Shortcut, *inner: Stage, classes: int | None = 3, **constants: Any) -> list[Stage]:
+    """A residual block behind `chain`'s neurons n1: a convolution, neurons, another one (or `inner`), the sum."""
+    last = inner or (Convolution("c3", dyadic(4, 3, 3, 3), dyadic(4), padding=1),)
+    return chain(
+        Convolution("c2", dyadic(3, 4, 3, 3), padding=1),
+        neurons("n2", **constants),
+        *last,
+        shortcut,
+        neurons("n3", **constants),
+        classes=classes,
+    )
+
+
+class TestShortcuts:
+    def test_spikes_as_they_are(self) -> None:
+        built = check_equal(block(Shortcut("s", "n1")))
+        assert built.network.layers[3].identity == 0
+        assert built.layer_of["s"] == built.layer_of["n3"] == 3
+        assert built.notes == ()
+
+    @pytest.mark.parametrize("bias", [None, dyadic(5)])
+    def test_a_projection(self, bias: Any) -> None:
+        last = Convolution("c3", dyadic(5, 3, 3, 3), dyadic(5), stride=2, padding=1)
+        built = check_equal(block(Shortcut("s", "n1", Convolution("p", dyadic(5, 4, 1, 1), bias, stride=2)), last))
+        projection = built.network.layers[built.layer_of["s"]]
+        assert (projection.name, projection.stride, projection.joins) == ("projection3", 2, 4)
+
+    def test_a_projection_gives_the_layer_its_bias(self) -> None:
+        inner = (Convolution("c3", dyadic(4, 3, 3, 3)), Pooling("q", SUM, 6))
+        short = Convolution("p", dyadic(4, 4, 1, 1), dyadic(4), stride=8)
+        built = check_equal(block(Shortcut("s", "n1", short), *inner))
+        assert [layer.name for layer in built.network.layers[2:5]] == ["bias3", "projection3", "conv3"]
+
+    @pytest.mark.parametrize("projection", [None, Convolution("p", dyadic(4, 4, 1, 1))])
+    def test_what_inputs_count_scales_it(self, projection: Convolution | None) -> None:
+        built = check_equal(block(Shortcut("s", "n1", projection), gain=0.5, threshold=0.5))
+        weights = built.weights[built.layer_of["s"]][:, 0, 0, :]
+        wanted = np.eye(4) if projection is None else projection.weights[:, :, 0, 0]
+        np.testing.assert_array_equal(weights, wanted / 4)
+        told = "s: what is added counts 0.25, as do the inputs of c3: 1x1 weights, 4 x 4 of them with 0.25 on the diag"
+        assert built.notes[-1].startswith(told) is (projection is None)
+
+    def test_dense_layers(self) -> None:
+        stages = flat(neurons("n1"), Dense("d2", dyadic(4, 4), dyadic(4)), Shortcut("s", "n1"), neurons("n2"))
+        built = check_equal([*stages, Dense("d3", dyadic(3, 4))])
+        assert built.network.layers[2].name == "conv2"
+        wide = chain(Flattening("f"), Dense("d2", dyadic(8, 256)), neurons("n2"), classes=None)
+        short = Shortcut("s", "n2", Convolution("p", dyadic(16, 8, 1, 1)))
+        check_equal([*wide, Dense("d3", dyadic(16, 8)), short, neurons("n3"), Dense("d4", dyadic(3, 16))])
+
+    @pytest.mark.parametrize(
+        ("shortcut", "inner", "message"),
+        [
+            (
+                Shortcut("s", "n1"),
+                Convolution("c3", dyadic(4, 3, 3, 3), stride=2, padding=1),
+                "s: a shortcut adds maps of another shape, got [8, 8, 4], allowed: [4, 4, 4] [height, width, channels]",
+            ),
+            (
+                Shortcut("s", "n1", Convolution("p", dyadic(4, 4, 3, 3), padding=1)),
+                None,
+                "s: a shortcut's convolution is 1x1 on the machine, got '3x3, padding 1', allowed: 1x1, padding 0",
+            ),
+            (
+                Shortcut("s", "n1", Convolution("p", dyadic(4, 3, 1, 1))),
+                None,
+                "s: the weights are for another number of channels, got '4 x 3', allowed: 4 x 4",
+            ),
+            (
+                Shortcut("s", "n1", Convolution("p", dyadic(4, 4, 1, 1), stride=2)),
+                None,
+                "s: the stride does not lead to the plane of the sums, got 2, allowed: 1, from 8 x 8 to 8 x 8",
+            ),
+            (
+                Shortcut("s", "n1", Convolution("p", np.full((4, 4, 1, 1), np.nan))),
+                None,
+                "s: a weight is not finite",
+            ),
+        ],
+    )
+    def test_what_cannot_be_added(self, shortcut: Shortcut, inner: Stage | None, message: str) -> None:
+        with pytest.raises(InputError) as caught:
+            build(block(shortcut, *([inner] if inner else []), classes=None))
+        assert str(caught.value).startswith(message)
+
+    def test_none_joins_the_first_layer(self) -> None:
+        stages = chain()
+        with pytest.raises(InputError, match=r"^s: a shortcut joins the weights behind the first neurons$"):
+            build([stages[0], Shortcut("s", "n1"), *stages[1:]])
+
+
+class TestScaling:
+    @pytest.mark.parametrize("bias", [None, dyadic(3)])
+    @pytest.mark.parametrize("shift", [np.zeros(3), dyadic(3)])
+    def test_is_in_the_weights(self, bias: Any, shift: Any) -> None:
+        conv = Convolution("c2", dyadic(3, 4, 3, 3), bias, padding=1)
+        scale = Scaling("x", np.array([0.5, 2.0, -1.0]), shift)
+        built = check_equal(chain(conv, Pooling("p", AVERAGE, 2), scale, neurons("n2")))
+        assert (built.network.bias(built.layer_of["x"]) is None) is (bias is None and not shift.any())
+
+    @pytest.mark.parametrize(
+        ("place", "message"),
+        [(2, "x: a scale and shift by channel is part of weights, and must follow them, got 'behind n1'"), (3, "")],
+    )
+    def test_follows_weights(self, place: int, message: str) -> None:
+        stages = chain(Convolution("c2", dyadic(3, 4, 3, 3), padding=1), neurons("n2"))
+        stages.insert(place, Scaling("x", np.ones(4), np.zeros(4)))
+        with pytest.raises(InputError) as caught:
+            build(stages)
+        assert str(caught.value) == message or not message
+        wrong = "x: the scale is for another number of channels, got 4, allowed: 3"
+        assert str(caught.value) == wrong or message
 
 
 def test_plain_chain() -> None:

@@ -69,6 +69,8 @@ def small(*inner: Any, **named: Any) -> nir.NIRGraph:
     return graph(conv(1, 4), lif(4, 8, 8), *inner, flatten(), last, **named)
 
 
+LAST = (flatten(), nir.Linear(random(3, 256)))
+
 NETWORK: dict[str, Any] = {
     "name": "round",
     "input": {"shape": [8, 6, 3], "exponent": 4, "signed": True},
@@ -94,7 +96,7 @@ def test_round_trip(data: st.DataObject) -> None:
 
 @st.composite
 def networks(draw: st.DrawFn) -> dict[str, Any]:
-    """Contents of network files without shortcuts."""
+    """Contents of network files."""
     spikes = draw(st.booleans())
     side = draw(st.sampled_from([1, 4, 8]))
     source: dict[str, Any] = {"shape": [side, side, 3], "coding": "spikes" if spikes else "direct"}
@@ -103,7 +105,8 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         source["constant"] = 1 if spikes or draw(st.booleans()) else min(1 << source["exponent"], 64)
     layers: list[dict[str, Any]] = []
-    for number in range(draw(st.integers(1, 3))):
+    planes: list[tuple[int, int]] = []  # sides and channels of convolutions' outputs
+    for number in range(draw(st.integers(1, 4))):
         content: dict[str, Any] = {"channels": draw(st.integers(1, 4))}
         content |= {"bias": True} if number and draw(st.booleans()) else {}
         if side == 0 or draw(st.booleans()):
@@ -112,14 +115,23 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
             continue
         kernel, padding = draw(st.sampled_from([(1, 0), (3, 1)]))
         window = draw(st.sampled_from([size for size in (1, 2, 4) if side % size == 0]))
-        layers.append({"conv": content | {"kernel": [kernel, kernel], "padding": padding, "pool": window}})
+        conv = content | {"kernel": [kernel, kernel], "padding": padding, "pool": window}
         side //= window
+        if number and draw(st.booleans()):
+            conv["shortcut"] = _shortcut(draw(st.integers(1, number)), planes, (side, content["channels"]))
+        layers.append({"conv": conv})
+        planes.append((side, content["channels"]))
     layers.append({"linear": {"channels": 5, "bias": draw(st.booleans())}})
     neuron = {"alpha": draw(st.sampled_from([0.0, 0.25, 0.9, 0.123456789, 1.0])), "threshold": draw(st.floats(0.1, 2))}
     if draw(st.booleans()):
         neuron |= {"reset": "subtract"} | ({"reset_by": 0.7} if draw(st.booleans()) else {})
     neuron |= {} if draw(st.booleans()) else {"reset_gradient": False}
     return NETWORK | {"input": source, "neuron": NETWORK["neuron"] | neuron, "layers": layers}
+
+
+def _shortcut(number: int, planes: list[tuple[int, int]], shape: tuple[int, int]) -> dict[str, Any]:
+    """A shortcut from a convolution, as it is where it fits."""
+    return {"from": number} | ({} if planes[number - 1] == shape else {"projection": True})
 
 
 def _constant_alone(network: Network, whole: bool) -> Any:
@@ -225,6 +237,61 @@ def test_scales_go_into_weights_and_biases() -> None:
     np.testing.assert_array_equal(built.weights[2].transpose(0, 3, 1, 2).reshape(3, 256), last.weight / 2)
 
 
+def test_scales_by_channel() -> None:
+    factors = np.array([0.5, 1.0, 2.0, 4.0])
+    for scale in (factors, factors[:, np.newaxis, np.newaxis], np.broadcast_to(factors.reshape(4, 1, 1), (4, 8, 8))):
+        first = conv(1, 4)
+        built = import_nir(graph(first, nir.Scale(scale), lif(4, 8, 8), *LAST))
+        wanted = first.weight * factors.reshape(4, 1, 1, 1)
+        np.testing.assert_array_equal(built.weights[0], wanted.transpose(0, 2, 3, 1))
+        assert built.layer_of["node n1"] == 0
+
+
+def test_residual_sums() -> None:
+    found = with_edges(("n1", "n3"))()
+    built = import_nir(found)
+    assert built.network.layers[1].identity == 0
+    assert built.layer_of["shortcut to node n3"] == 1
+    found.nodes["n3"] = lif(4, 8, 8, v_threshold=2.0)
+    scaled = import_nir(found)
+    np.testing.assert_array_equal(scaled.weights[scaled.layer_of["shortcut to node n3"]][:, 0, 0], np.eye(4) / 2)
+
+
+def test_a_small_resnet_comes_back() -> None:
+    content = load_network("cifar-resnet18").to_dict()
+    content |= {"layers": [_narrow(layer) for layer in content["layers"]], "normalise": False}
+    network = parse_network(content | {"input": {"shape": [16, 16, 3], "coding": "direct", "exponent": 8}}, "x")
+    weights = tuple(random(*layer.weights_shape) for layer in network.layers)
+    back = import_nir(nir_graph(network, weights))
+    assert back.network == network
+    assert sum(layer.name.startswith("projection") for layer in network.layers) == 3
+    for got, expected in zip(back.weights, weights, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def _narrow(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer of a file with a 64th of its channels, and half of its pooling."""
+    if "linear" in layer:
+        return layer
+    conv = layer["conv"]
+    narrow = {"channels": conv["channels"] // 64} | ({"pool": conv["pool"] // 2} if "pool" in conv else {})
+    return {"conv": conv | narrow}
+
+
+def test_dense_residual_layers_come_back() -> None:
+    dense = {"channels": 4, "kernel": [1, 1]}
+    layers = [{"linear": 4}, {"conv": dense | {"shortcut": {"from": 1}, "bias": True}}]
+    layers += [{"conv": dense | {"channels": 6, "shortcut": {"from": 2, "projection": True}}}, {"linear": 5}]
+    network = parse_network(NETWORK | {"layers": layers}, "x")
+    found = nir_graph(network, [random(*layer.weights_shape) for layer in network.layers])
+    assert [type(found.nodes[name]).__name__ for name in ("conv2", "conv3", "projection3")] == [
+        "Affine",
+        "Linear",
+        "Linear",
+    ]
+    assert import_nir(found).network == network
+
+
 def test_nested_graphs_are_opened() -> None:
     inner = graph(conv(1, 4), lif(4, 8, 8), shape=(1, 8, 8))
     middle = graph(inner, flatten())
@@ -273,10 +340,19 @@ def recurrent() -> nir.NIRGraph:
     return found
 
 
-def residual() -> nir.NIRGraph:
-    found = small(conv(4, 4), lif(4, 8, 8))
-    found.edges += [("n1", "n3")]
-    return found
+def with_edges(*edges: tuple[str, str], last: Any = None) -> Callable[[], nir.NIRGraph]:
+    """conv, neurons, conv (or `last`), neurons, flatten, linear as n0..n5, 4 channels each, and more edges."""
+
+    def make() -> nir.NIRGraph:
+        found = small(last or conv(4, 4), lif(4, 8, 8))
+        found.nodes |= {"more": conv(4, 4), "third": lif(4, 8, 8), "pool": pool(), "scale": nir.Scale(np.full(1, 2.0))}
+        found.nodes = {
+            name: node for name, node in found.nodes.items() if name[0] in "nio" or any(name in e for e in edges)
+        }
+        found.edges += edges
+        return found
+
+    return make
 
 
 def disconnected() -> nir.NIRGraph:
@@ -297,9 +373,6 @@ def two_inside() -> nir.NIRGraph:
     return graph(inner)
 
 
-LAST = (flatten(), nir.Linear(random(3, 256)))
-
-
 def behind(*nodes: Any) -> Callable[[], nir.NIRGraph]:
     """A chain with one node, or some, in front of the flattening."""
     return lambda: graph(*nodes, *LAST)
@@ -312,11 +385,66 @@ def behind(*nodes: Any) -> Callable[[], nir.NIRGraph]:
             recurrent,
             "graph: the graph has a cycle: recurrent connections have no place on the machine, got 'n0 ->",
         ),
-        (residual, "graph: node n1: the node must feed one other: a chain is what can be read, got ['n2', 'n3']"),
+        (
+            with_edges(("n0", "n3")),
+            "graph: node n0: its sums go two ways; the machine keeps spikes, and adds those to later sums, got",
+        ),
+        (
+            with_edges(("n2", "scale"), ("scale", "n3")),
+            "graph: node n2: its sums go two ways; the machine keeps spikes, and adds those to later sums, got",
+        ),
+        (
+            with_edges(("n1", "n4")),
+            "graph: node n4: a sum of spikes, which are 0 and 1 on the machine (SEW's ADD); add in front of the",
+        ),
+        (
+            with_edges(("n2", "n5")),
+            "graph: node n5: a sum that neurons do not follow; the machine adds a shortcut right before neurons",
+        ),
+        (
+            with_edges(("n5", "n3"), ("n1", "n3")),
+            "graph: the graph has a cycle",
+        ),
+        (
+            with_edges(("n1", "n3"), ("n1", "more"), ("more", "n3")),
+            "graph: node n3: the machine adds one shortcut to a layer's sums, got '3 branches', allowed: two",
+        ),
+        (
+            with_edges(("input", "more"), ("more", "third"), ("third", "n3")),
+            "graph: node third: parallel paths; the machine's layers follow one another, and a shortcut joins them",
+        ),
+        (
+            with_edges(("input", "n3")),
+            "graph: node n3: the input joins the sums of neurons; a shortcut takes what neurons fire, allowed: neurons",
+        ),
+        (
+            with_edges(("n3", "output")),
+            "graph: node output: the output is a sum; the machine's last layer takes no shortcut",
+        ),
+        (
+            with_edges(("n1", "pool"), ("pool", "n3")),
+            "node pool: the machine's shortcuts take spikes as they are, or through one 1x1 convolution, got 'Pooling'",
+        ),
+        (
+            with_edges(("n1", "scale"), ("scale", "n3")),
+            "node scale: a scale of the output, got 2.0, allowed: weights behind it",
+        ),
+        (
+            with_edges(("n1", "more"), ("more", "n3")),
+            "node more: a shortcut's convolution is 1x1 on the machine, got '3x3, padding 1', allowed: 1x1, padding 0",
+        ),
+        (
+            behind(conv(1, 4), nir.Scale(random(4, 8, 8)), lif()),
+            "node n1: a scale that differs within a channel, got [4, 8, 8], allowed: one value by channel",
+        ),
+        (
+            behind(conv(1, 4), lif(), nir.Scale(np.arange(4.0))),
+            "node n2: a scale and shift by channel is part of weights, and must follow them, got 'behind node n1'",
+        ),
         (disconnected, "graph: nothing leads from the input to the output, got 'input -> n0 -> n1 -> n2 -> n3'"),
         (
             lambda: with_nodes(lost=conv(1, 4)),
-            "graph: nodes outside the chain from the input to the output, got ['",
+            "graph: nodes outside the ways from the input to the output, got ['",
         ),
         (
             lambda: with_nodes(more=nir.Input(np.array([4]))),
@@ -467,10 +595,6 @@ def test_metadata_of_somebody_else(text: str, message: str) -> None:
 
 
 def test_what_cannot_be_exported() -> None:
-    conv_layer = {"channels": 3, "kernel": [3, 3], "padding": 1}
-    layers = [{"conv": conv_layer}, {"conv": conv_layer | {"shortcut": {"from": 1}}}, {"linear": 5}]
-    network = parse_network(NETWORK | {"layers": layers}, "x")
-    with pytest.raises(InputError, match=r"^round: conv2: a shortcut joins the layer: a chain is what can be exported"):
-        nir_graph(network, initial_weights(network, 0))
+    network = parse_network(NETWORK | {"layers": [{"linear": 4}, {"linear": 5}]}, "x")
     with pytest.raises(InputError, match=r"^dt: wrong value, got 0\.0, allowed: seconds > 0$"):
         nir_graph(network, initial_weights(network, 0), 0.0)

@@ -21,6 +21,7 @@ from workloads.importers.nir import NirOptions, import_nir
 from workloads.record import Arithmetic
 
 torch = pytest.importorskip("torch", reason="graphs of other frameworks need PyTorch: pip install 'h2learn[torch]'")
+torch.set_num_threads(1)  # nets this small only wait for other threads
 T = 5
 IMAGES = 100
 STEPS = 8
@@ -129,6 +130,52 @@ def test_snntorch(reset: str, option: str, images: NDArray[np.uint8], tmp_path: 
     built = import_nir(tmp_path / "net.nir", NirOptions(timesteps=T, exponent=4, reset=option, reset_gradient=False))
     restart()
     spikes = recorded(spiking)
+    with torch.no_grad():
+        run(as_maps(images))
+    assert compare(built, images, spikes) > 0.999
+
+
+def test_a_residual_network(images: NDArray[np.uint8], tmp_path: Path) -> None:
+    """Two blocks of SpikingJelly, the second with a strided convolution in its shortcut."""
+    pytest.importorskip("spikingjelly")
+    from spikingjelly.activation_based import functional, layer, neuron
+    from spikingjelly.activation_based.nir_exchange import export_to_nir
+
+    class Residual(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            nodes = (neuron.IFNode(v_threshold=threshold) for threshold in (0.25, 0.25, 0.25, 0.5, 0.5))
+            self.lif1, self.lif2, self.lif3, self.lif4, self.lif5 = nodes
+            sizes = ((1, 4, 2), (4, 4, 1), (4, 4, 1), (4, 6, 2), (6, 6, 1))
+            self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = (
+                layer.Conv2d(inputs, outputs, 3, stride=stride, padding=1) for inputs, outputs, stride in sizes
+            )
+            self.shortcut = layer.Conv2d(4, 6, 1, stride=2)
+            self.flatten, self.fc = layer.Flatten(), layer.Linear(24, 10)
+
+        def forward(self, x: Any) -> Any:
+            first = self.lif1(self.conv1(x))
+            second = self.lif3(self.conv3(self.lif2(self.conv2(first))) + first)
+            third = self.lif5(self.conv5(self.lif4(self.conv4(second))) + self.shortcut(second))
+            return self.fc(self.flatten(third))
+
+    torch.manual_seed(5)
+    model = Residual()
+
+    def run(maps: Any) -> Any:
+        return sum(model(maps) for _ in range(T)) / T
+
+    def restart() -> None:
+        functional.reset_net(model)
+
+    train(model, run, restart)
+    restart()
+    export_to_nir(model, as_maps(images[:1]), save_path=tmp_path / "net.nir")
+    built = import_nir(tmp_path / "net.nir", NirOptions(timesteps=T, exponent=4, fires_at_threshold=True))
+    assert built.network.layers[built.layer_of["shortcut to node lif3"]].identity == 0
+    assert built.network.layers[built.layer_of["node shortcut"]].joins == built.layer_of["node conv5"]
+    restart()
+    spikes = recorded([model.lif1, model.lif2, model.lif3, model.lif4, model.lif5])
     with torch.no_grad():
         run(as_maps(images))
     assert compare(built, images, spikes) > 0.999
