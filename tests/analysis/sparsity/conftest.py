@@ -14,6 +14,7 @@ from workloads.trace_file import Trace, open_trace
 from workloads.trainer import train
 from workloads.training_settings import TrainingSettings
 
+SEED = 3
 NETWORK = {
     "input": {"shape": [8, 8, 1], "exponent": 4},
     "timesteps": 2,
@@ -47,4 +48,4 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def content(trace_path: Path, out: Path) -> dict[str, Any]:
-    return run_sparsity(SparsityStudy(trace_path, config="tiny", workers=1), out)
+    return run_sparsity(SparsityStudy(trace_path, seed=SEED, config="tiny", workers=1), out)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +47,18 @@ def test_slices_are_those_of_the_whole_and_seeds_differ(trace: Trace) -> None:
     np.testing.assert_array_equal(again.weights(0), trace.weights(0))
 
 
-def test_spikes_that_enter(tmp_path: Any) -> None:
+def test_every_tensor_is_shuffled_in_an_order_of_its_own(tmp_path: Path) -> None:
+    record = random_record(small_network(layers=[{"linear": 30}, {"linear": 30}, {"linear": 4}]))
+    first, *others = record.layers
+    same = [replace(layer, spikes=first.spikes, masks=first.spikes) for layer in (first, others[0])]
+    write_trace(replace(record, layers=(*same, others[1])), tmp_path / "step.h5")
+    with open_trace(tmp_path / "step.h5") as trace:
+        spread = SpreadTrace(trace, LAYER, 0)
+        tensors = [spread.spikes(0), spread.spikes(1), spread.masks(0)]
+    assert len({tensor.tobytes() for tensor in tensors}) == 3
+
+
+def test_spikes_that_enter(tmp_path: Path) -> None:
     record = random_record(small_network(input={"shape": [4, 5, 3], "coding": "spikes"}))
     write_trace(record, tmp_path / "step.h5")
     with open_trace(tmp_path / "step.h5") as trace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,20 @@ import numpy as np
 import pytest
 
 from rtl_models.errors import InputError
+from tests.analysis.sparsity.conftest import SEED
+from tlm.analysis.area.chip_area import BACKWARD, FORWARD, UPDATE
+from tlm.analysis.energy.step_energy import GROUPS, energy_of_trace
 from tlm.analysis.sparsity.designs import SKIPPED_TILES, SKIPPING_ADDERS, TABLES, dense, list_designs
 from tlm.analysis.sparsity.estimate import peaks
-from tlm.analysis.sparsity.measure import ENGINES
+from tlm.analysis.sparsity.measure import ENGINES, Simulated, Structure
 from tlm.analysis.sparsity.plots import engines_figure, layers_figure
+from tlm.analysis.sparsity.structure import layer_structure
 from tlm.analysis.sparsity.study import SPARSITIES, SparsityStudy, run_sparsity
 from tlm.analysis.sparsity.summary import summarise
 from tlm.config import load_config
+from tlm.schedule.step_counts import StepCounts
 from workloads.network import CONSTANT
-from workloads.trace_file import Trace
+from workloads.trace_file import ALL, Trace
 
 Content = dict[str, Any]
 
@@ -88,6 +94,47 @@ def test_dense_operations_and_densities_are_plain_counts(content: Content, trace
     assert told["ideal_cycles"] == pytest.approx(operations["backward", 0] * expected / most["backward"])
 
 
+def test_what_is_told_is_dense_work_times_density(content: Content) -> None:
+    designs = list_designs(load_config("tiny"))
+    for one in content["designs"]:
+        most, dense_step = peaks(designs[one["name"]]), one["dense"]
+        layers = {(entry["engine"], entry["layer"]): entry for entry in dense_step["layers"]}
+        assert [(told["engine"], told["layer"]) for told in one["estimates"]] == list(layers)
+        met: defaultdict[str, float] = defaultdict(float)
+        for told in one["estimates"]:
+            entry = layers[told["engine"], told["layer"]]
+            met[told["engine"]] += entry["dense_operations"] * told["density"]
+            assert told["scaled_cycles"] == entry["busy_cycles"] * told["density"]
+            ideal = entry["dense_operations"] * told["density"] / most[told["engine"]]
+            assert told["ideal_cycles"] == pytest.approx(ideal)
+        for engine, group in (("forward", FORWARD), ("backward", BACKWARD), ("weight_update", UPDATE)):
+            share = met[engine] / sum(e["dense_operations"] for e in layers.values() if e["engine"] == engine)
+            assert one["estimated_energy_pj"][engine] == pytest.approx(dense_step["energy_pj"][group] * share)
+
+
+def test_a_step_is_the_simulation_of_the_trace(content: Content, trace: Trace) -> None:
+    machine = list_designs(load_config("tiny"))[SKIPPING_ADDERS]
+    result, energy = energy_of_trace(trace, machine)
+    step = design(content, SKIPPING_ADDERS)["steps"]["real"]
+    read, written = result.dram_read_bytes, result.dram_written_bytes
+    assert step["step_cycles"] == result.cycles
+    assert step["dram_bytes"] == {stream: read[stream] + written[stream] for stream in read}
+    assert step["energy_pj"] == {group: energy.group_pj(group).nominal for group in GROUPS}
+    done = {engine: sum(e["operations"] for e in step["layers"] if e["engine"] == engine) for engine in ENGINES}
+    did = energy.activity
+    assert list(done.values()) == [did.forward.lane_additions, did.backward_macs, did.weight_update.lane_additions]
+
+
+def test_the_study_s_seed_spreads_the_zeros(content: Content, trace: Trace) -> None:
+    config, counts = load_config("tiny"), StepCounts(trace)
+    for spread in ("timestep", "layer"):
+        told = content["structure"][spread]
+        assert Structure(spread, SEED)(trace, config, 2, counts)["layers"] == told
+        assert Structure(spread, SEED + 1)(trace, config, 2, counts)["layers"] != told
+    machine = list_designs(config)[SKIPPING_ADDERS]
+    assert Simulated("layer", SEED)(trace, machine, 2, counts) == design(content, SKIPPING_ADDERS)["steps"]["layer"]
+
+
 def test_structure(content: Content, trace: Trace) -> None:
     real = content["structure"]["real"]
     assert [layer["name"] for layer in real] == content["layers"]
@@ -102,6 +149,26 @@ def test_structure(content: Content, trace: Trace) -> None:
         for one, other in zip(real, content["structure"][spread], strict=True):
             assert one["input_bits"] == pytest.approx(other["input_bits"])
             assert one.get("mask_density") == other.get("mask_density")
+
+
+def test_structure_of_the_backward_items(trace: Trace) -> None:
+    class HalfMasked(Trace):
+        """The trace without an active mask in its upper rows."""
+
+        def masks(self, layer: int, samples: slice = ALL, timesteps: slice = ALL) -> Any:
+            return trace.masks(layer, samples, timesteps) * (np.arange(4) > 1)[:, None, None]
+
+    config, step = load_config("tiny"), HalfMasked.__new__(HalfMasked)
+    vars(step).update(vars(trace))
+    found, lanes = layer_structure(step, 0, config, StepCounts(step)), config.backward_engine.lanes
+    active = step.masks(0).sum(axis=-1, dtype=int)  # an item for each position, whose five channels are one tile
+    nonzero = np.pad(np.count_nonzero(trace.gradients(2), axis=-1), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    reach = sum(nonzero[:, :, y : y + 4, x : x + 4] for y in range(3) for x in range(3))
+    assert found["macs"] == (active * reach).sum()
+    assert found["chunk_macs"] == (reach * -(-active // lanes) * lanes).sum()
+    assert found["empty_items"] == (active == 0).mean() == 0.5
+    assert found["active_spread"] == pytest.approx(np.std(active) / np.mean(active))
+    assert found["gradient_spread"] == pytest.approx(np.std(reach) / np.mean(reach))
 
 
 @pytest.mark.parametrize("spread", ["timestep", "layer"])
@@ -127,11 +194,17 @@ def test_files_say_the_same(content: Content, out: Path) -> None:
             mine = [r for r in rows if (r["design"], r["engine"]) == (summary["design"], engine["engine"])]
             assert sum(float(row["scaled_cycles"]) for row in mine) == pytest.approx(engine["scaled_cycles"])
             assert sum(int(row["real_cycles"]) for row in mine) == engine["real_cycles"]
+        for row in (row for row in rows if row["design"] == summary["design"]):
+            key = row["engine"], content["layers"].index(row["name"])
+            for one, prefix in (("real", "real"), ("timestep", "spread_by_timestep"), ("layer", "spread_by_layer")):
+                (entry,) = (e for e in steps[one]["layers"] if (e["engine"], e["layer"]) == key)
+                assert int(row[f"{prefix}_cycles"]) == entry["busy_cycles"]
+                assert float(row[f"{prefix}_utilisation"]) == entry["utilisation"]
 
 
 def test_the_same_study_again_simulates_nothing(trace_path: Path, out: Path, content: Content) -> None:
     journal = (out / "sparsity.journal").read_bytes()
-    again = run_sparsity(SparsityStudy(trace_path, config="tiny", workers=1), out)
+    again = run_sparsity(SparsityStudy(trace_path, seed=SEED, config="tiny", workers=1), out)
     assert json.dumps(again) == json.dumps(content)
     assert (out / "sparsity.journal").read_bytes() == journal
 

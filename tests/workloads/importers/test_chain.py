@@ -17,6 +17,7 @@ from workloads.float_step import float_forward
 from workloads.importers.chain import (
     AVERAGE,
     READ_OUT,
+    SUBTRACT,
     SUM,
     Convolution,
     Dense,
@@ -285,6 +286,33 @@ def test_resets(constants: dict[str, Any], told: dict[str, Any]) -> None:
     assert build(stages).network.neuron.to_dict() == wanted
 
 
+def second(first: dict[str, Any], other: dict[str, Any]) -> list[Stage]:
+    """Two layers of neurons with these constants."""
+    stages = chain(Convolution("c2", dyadic(3, 4, 3, 3)), neurons("n2", **other))
+    stages[1] = neurons("n1", **first)
+    return stages
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        ({"reset_by": 0.125}, {"threshold": 1.0, "reset_by": 0.5}),
+        ({"threshold": 0.5, "reset_by": 0.25}, {"threshold": 0.5, "reset_by": 0.25}),
+        ({}, {"threshold": 0.5, "reset_by": 0.5}),
+    ],
+)
+def test_what_a_reset_subtracts_goes_along_with_the_threshold(first: dict[str, Any], other: dict[str, Any]) -> None:
+    built = check_equal(second({"reset": SUBTRACT, **first}, {"reset": SUBTRACT, **other}))
+    assert built.network.neuron.reset_by == first.get("reset_by")
+
+
+def test_constants_that_differ_by_a_rounding_are_the_same() -> None:
+    built = build(second({"reset": SUBTRACT}, {"reset": SUBTRACT, "threshold": 0.25 * (1 + 1e-7), "reset_by": 0.25}))
+    assert built.notes == ()
+    small = build(second({"threshold": 5e-4}, {"threshold": 2.5e-4}))
+    assert small.notes[0].startswith("n2: the threshold 0.00025 is 0.0005 as in the first layer")
+
+
 def test_neurons_that_fire_at_the_threshold() -> None:
     at = {"fires_at_threshold": True}
     stages = chain(Convolution("c2", dyadic(3, 4, 3, 3)), neurons("n2", **at))
@@ -397,6 +425,10 @@ def flat(*stages: Stage) -> list[Stage]:
         (
             flat(neurons("n"), Dense("d2", dyadic(2, 4)), neurons("m", threshold=0.0)),
             "m: thresholds that differ by layer are scaled, and must be above 0, got 0.0",
+        ),
+        (
+            second({"reset": SUBTRACT, "reset_by": 0.25}, {"reset": SUBTRACT, "reset_by": 0.25, "threshold": 0.5}),
+            "n2: the reset subtracts another multiple of the threshold than that of n1, got 0.5, allowed: 1.0",
         ),
     ],
 )
