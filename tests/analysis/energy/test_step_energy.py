@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtl_models.formats import BINARY16, BINARY32
 from rtl_models.reference.packing import forward_indices
 from tests.end_to_end.steps import make_trace, tiny_config
-from tlm.analysis.area.chip_area import FORWARD, UPDATE, chip_area
+from tlm.analysis.area.chip_area import BACKWARD, BUFFERS, CONTROL, FORWARD, UPDATE, VECTOR, chip_area
 from tlm.analysis.energy.dram_energy import command_counts
 from tlm.analysis.energy.report import describe_energy
 from tlm.analysis.energy.step_energy import DRAM, GROUPS, LEAKAGE, StepEnergy, energy_of_trace, step_energy
+from tlm.analysis.energy.unit_energy import UnitEnergy
 from tlm.analysis.technology.constants import constants
+from tlm.analysis.technology.range import Range
 from tlm.config import Config
 from tlm.schedule.geometry import micro_batches
 from tlm.schedule.zero_tiles import layer_planes
@@ -68,6 +71,71 @@ def test_counts_are_those_of_the_simulation() -> None:
         assert counts["buffers", name.replace("_", " ")] == use.moved_bytes
     busy = result.engines["backward"].busy_ps // config.clock_period_ps
     assert counts["backward engine", "registers of units"] == busy
+
+
+def test_lines_of_the_engines_and_units() -> None:
+    """Every line but those of buffers, DRAM and leakage, its count and what one of it costs (docs/energy.md)."""
+    config, result, energy = run()
+    did, unit, area = energy.activity, UnitEnergy(constants()), chip_area(config)
+    expected: dict[tuple[str, str], tuple[int, Range]] = {}
+    for group, name, engine in ((FORWARD, "forward", did.forward), (UPDATE, "weight_update", did.weight_update)):
+        depth = getattr(config, f"{name}_engine").accumulator_depth
+        expected |= {
+            (group, "tables built"): (engine.tables, unit.table_build(config)),
+            (group, "look-ups"): (engine.look_ups, unit.table_bits(16)),
+            (group, "additions"): (engine.look_ups, unit.add(BINARY32)),
+            (group, "accumulator memories"): (engine.look_ups // config.lut.lanes, unit.sram_bits(2 * 32, depth * 4)),
+        }
+    multiply = unit.multiply(BINARY16) + unit.add(BINARY32)
+    row = unit.table_bits(config.backward_engine.channel_tile * 16)
+    expected |= {
+        (BACKWARD, "multiply-accumulates"): (did.backward_macs, multiply),
+        (BACKWARD, "sums"): (did.backward_macs, unit.table_bits(2 * 32)),
+        (BACKWARD, "weight rows taken"): (did.backward_elements, row),
+        (VECTOR, "neurons"): (did.neurons, unit.neuron(config)),
+        (VECTOR, "gradients"): (did.gradients, unit.gradient(config)),
+        (VECTOR, "weights"): (did.weights, unit.optimise(config)),
+        (VECTOR, "sums over bytes"): (did.scaled_sums, unit.scale_sum(config)),
+        (VECTOR, "transposition"): (did.transposed_bits, unit.flip_flop() * config.transposition_unit.latency_cycles),
+    }
+    for group, component, busy in (
+        (FORWARD, "rows", "forward"),
+        (BACKWARD, "units", "backward"),
+        (UPDATE, "rows", "weight_update"),
+        (VECTOR, "neuron unit", "neuron"),
+        (VECTOR, "gradient unit", "gradient"),
+        (VECTOR, "optimiser unit", "optimiser"),
+    ):
+        cycles = result.engines[busy].busy_ps // config.clock_period_ps
+        expected[group, f"registers of {component}"] = (
+            cycles,
+            unit.flip_flop() * area.component(group, component).flip_flops,
+        )
+    control = unit.flip_flop() * area.component(CONTROL, "assumed share").flip_flops
+    expected[CONTROL, "registers"] = (result.cycles, control)
+    others = (BUFFERS, DRAM, LEAKAGE)
+    found = {(line.group, line.name): (line.count, line.each_pj) for line in energy.lines if line.group not in others}
+    assert found == expected
+    assert all(count > 0 for count, _ in found.values())
+
+
+def test_a_byte_of_every_buffer_costs_by_its_size_and_banks() -> None:
+    config, result, energy = run()
+    unit, area = UnitEnergy(constants()), chip_area(config)
+    found = {line.name: line.each_pj for line in energy.lines if line.group == BUFFERS}
+    assert found.keys() == {name.replace("_", " ") for name in result.buffer_ports}
+    for name in result.buffer_ports:
+        size, banks = getattr(config.buffers, f"{name}_bytes"), getattr(config.buffer_ports, name).banks
+        shown = name.replace("_", " ")
+        assert found[shown] == unit.buffer_byte(size, banks, area.component(BUFFERS, shown).area_mm2)
+
+
+def test_operands_of_adders() -> None:
+    config, _, energy = run("forward_engine.element=adders")
+    unit, did = UnitEnergy(constants()), energy.activity.forward
+    lines = {line.name: (line.count, line.each_pj) for line in energy.lines if line.group == FORWARD}
+    assert lines["operands loaded"] == (did.tables, unit.table_bits(config.lut.k * 16))
+    assert lines["operands added"] == (did.lane_additions, unit.add(BINARY16) + unit.table_bits(16))
 
 
 def test_ratios() -> None:

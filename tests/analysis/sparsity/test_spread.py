@@ -32,6 +32,9 @@ def test_as_dense_as_the_real_trace(trace: Trace, by: str) -> None:
     bits, shuffled = (np.unpackbits(one.inputs()[..., None], axis=-1) for one in (trace, spread))
     axes = tuple(range(bits.ndim - 1)) if by == TIMESTEP else None
     np.testing.assert_array_equal(bits.sum(axis=axes), shuffled.sum(axis=axes))
+    if by == LAYER:  # the digits leave the upper planes empty
+        planes = shuffled.reshape(-1, 8).sum(axis=0)
+        assert planes.min() > planes.max() / 3
     for layer, shape in enumerate(trace.network.layers):
         if shape.source == CONSTANT:  # a bias takes the gradients of the layer that it joins
             np.testing.assert_array_equal(spread.gradients(layer), spread.gradients(trace.network.joined(layer)))

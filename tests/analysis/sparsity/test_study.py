@@ -13,13 +13,14 @@ import pytest
 
 from rtl_models.errors import InputError
 from tests.analysis.sparsity.conftest import SEED
+from tests.end_to_end.steps import make_trace
 from tlm.analysis.area.chip_area import BACKWARD, FORWARD, UPDATE
 from tlm.analysis.energy.step_energy import GROUPS, energy_of_trace
 from tlm.analysis.sparsity.designs import SKIPPED_TILES, SKIPPING_ADDERS, TABLES, dense, list_designs
 from tlm.analysis.sparsity.estimate import peaks
 from tlm.analysis.sparsity.measure import ENGINES, Simulated, Structure
 from tlm.analysis.sparsity.plots import engines_figure, layers_figure
-from tlm.analysis.sparsity.structure import layer_structure
+from tlm.analysis.sparsity.structure import gradient_density, layer_structure
 from tlm.analysis.sparsity.study import SPARSITIES, SparsityStudy, run_sparsity
 from tlm.analysis.sparsity.summary import summarise
 from tlm.config import load_config
@@ -28,6 +29,7 @@ from workloads.network import CONSTANT
 from workloads.trace_file import ALL, Trace
 
 Content = dict[str, Any]
+INSIDE = 3 * 3 * 4 * 4 - 4 * 4 * 3 + 4  # taps of 3 x 3 kernels over 4 x 4 positions that lie in the plane
 
 
 def design(content: Content, name: str) -> Content:
@@ -87,8 +89,7 @@ def test_dense_operations_and_densities_are_plain_counts(content: Content, trace
     gradients, masks = trace.gradients(2), trace.masks(0)
     expected = np.count_nonzero(gradients) / gradients.size * masks.mean()
     assert estimates["backward", 0]["density"] == pytest.approx(expected)
-    inside = 3 * 3 * 4 * 4 - 4 * 4 * 3 + 4  # taps of 3 x 3 kernels over 4 x 4 positions that lie in the plane
-    assert operations["backward", 0] == 2 * 2 * inside * 5 * 4
+    assert operations["backward", 0] == 2 * 2 * INSIDE * 5 * 4
     most = peaks(list_designs(load_config("tiny"))[SKIPPING_ADDERS])
     told = estimates["backward", 0]
     assert told["ideal_cycles"] == pytest.approx(operations["backward", 0] * expected / most["backward"])
@@ -138,7 +139,8 @@ def test_the_study_s_seed_spreads_the_zeros(content: Content, trace: Trace) -> N
 def test_structure(content: Content, trace: Trace) -> None:
     real = content["structure"]["real"]
     assert [layer["name"] for layer in real] == content["layers"]
-    assert real[2]["zero_index_groups"] == pytest.approx(trace.sparsity(2).zero_index_groups)
+    for layer in (0, 2):
+        assert real[layer]["zero_index_groups"] == pytest.approx(trace.sparsity(layer).zero_index_groups)
     for layer in trace.network.hidden:
         found = real[layer]
         assert found["macs"] <= found["chunk_macs"]
@@ -165,10 +167,23 @@ def test_structure_of_the_backward_items(trace: Trace) -> None:
     nonzero = np.pad(np.count_nonzero(trace.gradients(2), axis=-1), ((0, 0), (0, 0), (1, 1), (1, 1)))
     reach = sum(nonzero[:, :, y : y + 4, x : x + 4] for y in range(3) for x in range(3))
     assert found["macs"] == (active * reach).sum()
+    assert found["dense_macs"] == 2 * 2 * INSIDE * 5 * 4
     assert found["chunk_macs"] == (reach * -(-active // lanes) * lanes).sum()
     assert found["empty_items"] == (active == 0).mean() == 0.5
     assert found["active_spread"] == pytest.approx(np.std(active) / np.mean(active))
     assert found["gradient_spread"] == pytest.approx(np.std(reach) / np.mean(reach))
+
+
+def test_identity_shortcuts_hand_gradients_on_as_well() -> None:
+    step = make_trace("spikes", "residual", 2)
+    layers = step.network.layers
+    layer = 2
+    assert (step.network.consumers(layer), step.network.identities(layer)) == ((4,), (6,))
+    work = {4: layers[4].macs_per_timestep(), 6: layers[6].out_positions * layers[6].out_channels}
+    shares = {one: np.count_nonzero(step.gradients(one)) / step.gradients(one).size for one in work}
+    assert shares[4] != shares[6]
+    expected = sum(work[one] * shares[one] for one in work) / sum(work.values())
+    assert gradient_density(step, layer) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("spread", ["timestep", "layer"])
@@ -182,6 +197,14 @@ def test_zeros_are_really_spread_in_counts_and_in_simulations(content: Content, 
     assert steps["real"]["busy_cycles"]["backward"] != steps[spread]["busy_cycles"]["backward"]
 
 
+def test_what_was_studied(content: Content, trace: Trace) -> None:
+    assert trace.training is not None
+    assert content["training"] == trace.training.words(trace.step)
+    assert [content[key] for key in ("network", "dataset", "step", "trace_sha256", "images", "seed")] == [
+        "sparse", "digits", 2, trace.digest, 2, SEED,
+    ]  # fmt: skip
+
+
 def test_files_say_the_same(content: Content, out: Path) -> None:
     assert json.loads((out / "sparsity.json").read_text()) == json.loads(json.dumps(content))
     with (out / "sparsity.csv").open(encoding="utf-8", newline="") as file:
@@ -189,7 +212,8 @@ def test_files_say_the_same(content: Content, out: Path) -> None:
     for summary in summarise(content):
         steps = design(content, summary["design"])["steps"]
         assert summary["step_cycles"] == {one: steps[one]["step_cycles"] for one in SPARSITIES}
-        assert summary["energy_pj"]["real"] == pytest.approx(sum(steps["real"]["energy_pj"].values()))
+        for name in ("energy_pj", "dram_bytes"):
+            assert summary[name] == {one: pytest.approx(sum(steps[one][name].values())) for one in SPARSITIES}
         for engine in summary["engines"]:
             mine = [r for r in rows if (r["design"], r["engine"]) == (summary["design"], engine["engine"])]
             assert sum(float(row["scaled_cycles"]) for row in mine) == pytest.approx(engine["scaled_cycles"])
