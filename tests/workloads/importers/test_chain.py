@@ -38,6 +38,12 @@ T = 4
 RNG = np.random.default_rng(7)
 
 
+@pytest.fixture(autouse=True)
+def _own_numbers() -> None:
+    """Every test draws the same numbers whichever were run before it."""
+    RNG.bit_generator.state = np.random.default_rng(7).bit_generator.state
+
+
 def dyadic(*shape: int) -> Any:
     """Numbers whose sums and quarters are exact, so that spikes are equal whatever the order of additions."""
     return RNG.integers(-8, 9, shape) / 16

@@ -25,6 +25,12 @@ RNG = np.random.default_rng(11)
 DT = 1e-4
 
 
+@pytest.fixture(autouse=True)
+def _own_numbers() -> None:
+    """Every test draws the same numbers whichever were run before it."""
+    RNG.bit_generator.state = np.random.default_rng(11).bit_generator.state
+
+
 def random(*shape: int) -> Any:
     return RNG.normal(size=shape).astype(np.float32)
 
