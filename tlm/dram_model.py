@@ -6,10 +6,10 @@ from rtl_models.errors import InputError
 from tlm.config import DramConfig
 from tlm.kernel.module import Parent
 from tlm.memory.banked_dram import BankedDram, check_channels
-from tlm.memory.channel_group import Interleaving
 from tlm.memory.controller import CONTROLLERS, ControllerConfig, DramChannel
 from tlm.memory.dram import Dram
 from tlm.memory.flat_dram import FlatDram, FlatTiming
+from tlm.memory.interleaving import Interleaving
 from tlm.memory.standard import DramStandard, load_standard
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rtl_models.errors import InputError
 from tlm.config import Config, DramConfig
 from tlm.kernel.payload import Command
-from tlm.memory.channel_group import Interleaving
+from tlm.memory.interleaving import Interleaving
 from tlm.memory.request_trace import Dialect, write_request_trace
 from tlm.memory.standard import DramStandard, load_standard
 from tlm.simulation import DramTransfer, simulate

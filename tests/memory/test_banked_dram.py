@@ -18,8 +18,8 @@ from tlm.kernel.payload import Command, Payload
 from tlm.kernel.process import Steps
 from tlm.kernel.socket import InitiatorSocket
 from tlm.memory.banked_dram import BankedDram
-from tlm.memory.channel_group import Interleaving
 from tlm.memory.controller import CONTROLLERS, DramChannel
+from tlm.memory.interleaving import Interleaving
 from tlm.memory.standard import load_standard
 
 HBM2, HBM3, DDR4 = (load_standard(name) for name in ("HBM2", "HBM3", "DDR4"))

@@ -14,10 +14,11 @@ from rtl_models.errors import InputError
 from tlm.kernel.module import Parent
 from tlm.kernel.payload import Command, Payload
 from tlm.kernel.process import Steps, Wait
-from tlm.memory.channel_group import ChannelGroup, Interleaving
+from tlm.memory.channel_group import ChannelGroup
 from tlm.memory.channel_load import ChannelLoad, ChannelSamples
 from tlm.memory.controller import ControllerConfig
 from tlm.memory.dram import ChannelUse, Dram
+from tlm.memory.interleaving import Interleaving
 from tlm.memory.standard import DramStandard
 
 PS_PER_US = 10**6
@@ -92,14 +93,14 @@ class BankedDram(Dram):
     def watch(self) -> None:
         """Keep what `loads` needs from now on."""
         self._samples = ChannelSamples(self._channels.modelled)
-        self._samples.take(self._channels.states, self.simulation.now_ps)
+        self._samples.take(self._channels.fronts(), self.simulation.now_ps)
 
     def loads(self) -> list[ChannelLoad]:
         """Return how busy every channel was when, from `watch` until now."""
         if self._samples is None:
             return []
         self._channels.statistics(self.standard.tick_of_ps(self.simulation.now_ps))
-        self._samples.take(self._channels.states, self.simulation.now_ps, last=True)
+        self._samples.take(self._channels.fronts(), self.simulation.now_ps, last=True)
         return self._samples.loads()
 
     def drain(self) -> Steps:
@@ -132,7 +133,7 @@ class BankedDram(Dram):
         self._accept()
         due_tick = self._channels.next_finish()
         if self._samples is not None:
-            self._samples.take(self._channels.states, self.simulation.now_ps)
+            self._samples.take(self._channels.fronts(), self.simulation.now_ps)
         if due_tick is None:
             return
         self._due_tick = due_tick
