@@ -8,10 +8,13 @@ import signal
 # Before anything imports matplotlib: tests draw into files only.
 os.environ["MPLBACKEND"] = "Agg"
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# The same examples on every machine and run; no deadline, because a first call may compile a kernel.
-settings.register_profile("reproducible", derandomize=True, deadline=None, print_blob=True)
+# The same examples on every machine and run; nothing depends on time, because a first call may compile a kernel and a
+# machine may be busy with other things.
+settings.register_profile(
+    "reproducible", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("reproducible")
 
 # A run started in the background of a script ignores Ctrl-C, and so would every process under test.

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,9 +48,18 @@ def fail_at_three(number: int) -> int:
     return number
 
 
-def sleep(_: int) -> None:
-    """Take long."""
-    time.sleep(60)
+def sleep(begun: str) -> None:
+    """Say so in a file, then take long."""
+    Path(begun).touch()
+    time.sleep(600)
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    """Wait for what must come, on a busy machine late."""
+    limit = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < limit, "waited 120 s in vain"
+        time.sleep(0.02)
 
 
 def test_every_task_has_its_result() -> None:
@@ -65,54 +76,50 @@ def test_what_a_task_raises_ends_the_run() -> None:
         dict(Pool(2, start, (0,)).run(range(4), fail_at_three))
 
 
-def test_tasks_under_way_are_ended_with_the_run_where_that_is_asked_for() -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+def test_tasks_under_way_are_ended_with_the_run_where_that_is_asked_for(tmp_path: Path) -> None:
+    begun = [str(tmp_path / name) for name in "ab"]
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    def interrupt() -> None:
+        wait_until(lambda: all(Path(name).exists() for name in begun))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
     began = time.monotonic()
-    signal.alarm(3)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            dict(Pool(2, start, (0,), terminate=True).run(range(2), sleep))
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - began < 30
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        dict(Pool(2, start, (0,), terminate=True).run(begun, sleep))
+    thread.join()
+    assert time.monotonic() - began < 300  # half of what a task takes
     assert multiprocessing.active_children() == []
 
 
 PARENT = """
-import multiprocessing, sys
-from tests.test_processes import sleep, start
+import multiprocessing, sys, threading
+from pathlib import Path
+from tests.test_processes import sleep, start, wait_until
 from tlm.processes import Pool
+def tell():
+    wait_until(lambda: all(Path(name).exists() for name in sys.argv[1:]))
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 if __name__ == "__main__":
-    import threading, time
-    def tell():
-        while len(multiprocessing.active_children()) < 2:
-            time.sleep(0.05)
-        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     threading.Thread(target=tell).start()
-    dict(Pool(2, start, (0,)).run(range(2), sleep))
+    dict(Pool(2, start, (0,)).run(sys.argv[1:], sleep))
 """
 
 
-def test_no_process_outlives_a_parent_that_is_killed() -> None:
+def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", PARENT]
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "a"), str(tmp_path / "b")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as parent:
         assert parent.stdout is not None
         children = [int(pid) for pid in parent.stdout.readline().split()]
-        time.sleep(2)
         parent.kill()
-    end = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() and "Z" not in _state(pid) for pid in children):
-        assert time.monotonic() < end, "still alive"
-        time.sleep(0.1)
+    wait_until(lambda: all(_state(pid) == "Z" for pid in children))
     assert len(children) == 2
 
 
 def _state(pid: int) -> str:
+    """The letter of a process's state, Z where it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:

@@ -137,7 +137,7 @@ class TestCompletion:
         assert main.main(["completion", "bash"]) == 0
         script = capsys.readouterr().out
         assert "*= ]] && compopt -o nospace" in script
-        subprocess.run(["bash", "-n"], input=script, text=True, check=True, timeout=30)
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True, timeout=120)
 
     @pytest.mark.parametrize("instruction", ["tcsh_source", "bash_sing", "bash"])
     def test_an_unknown_question(self, instruction: str, monkeypatch: pytest.MonkeyPatch) -> None:

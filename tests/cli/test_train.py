@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -280,43 +279,35 @@ def test_other_settings_than_the_checkpoint(tmp_path: Path, network: str, capsys
     assert error.endswith("got 1, allowed: 0\n")
 
 
-def arguments(network: str, out: Path) -> list[str]:
-    return ["train", network, "--epochs", "20", "--batch", "100", "--micro-batch", "100", "--out", str(out)]
-
-
-def start(network: str, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "import sys; from tlm.cli.main import main; sys.exit(main())"]
-    command += arguments(network, out)
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes], other_than: int | None = None) -> int:
-    """Wait until the checkpoint is there (another one than `other_than`) and return its inode."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if path.exists() and path.stat().st_ino != other_than:
-            return path.stat().st_ino
-        time.sleep(0.02)
-    pytest.fail("no checkpoint was written")
+SIGNALLED = """
+import os, sys
+from tlm.cli.main import main
+from workloads import trainer
+number, advance, done = int(sys.argv.pop(1)), trainer._advance, []
+def told(*arguments):
+    progress = advance(*arguments)
+    done.append(progress)
+    if len(done) == 20:
+        os.kill(os.getpid(), number)
+    return progress
+trainer._advance = told
+sys.exit(main())
+"""
+"""The command line, which gets a signal at the end of its twentieth step: in the middle of an epoch."""
 
 
 def test_killed_and_interrupted_processes_end_with_the_same_bits(
     tmp_path: Path, network: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, broken = tmp_path / "plain.h5", tmp_path / "broken.h5"
-    checkpoint = tmp_path / "broken.h5.checkpoint"
-    for sign in (signal.SIGKILL, signal.SIGINT):
-        inode = checkpoint.stat().st_ino if checkpoint.exists() else None
-        with start(network, broken) as process:
-            wait_for(checkpoint, process, inode)
-            process.send_signal(sign)
-            _, error = process.communicate(timeout=60)
-        if sign == signal.SIGINT:
-            assert error == b"h2learn: interrupted\n"
-            assert process.returncode in (130, -signal.SIGINT)  # a shell shows 130 for either
-            assert not [name for name in names(tmp_path) if name.startswith(".broken")]
-        assert not broken.exists()
-    assert main(arguments(network, broken)) == 0
-    assert ", went on after step " in capsys.readouterr().out
-    assert main(arguments(network, plain)) == 0
+    arguments = ["train", network, "--epochs", "4", "--batch", "100", "--micro-batch", "100", "--out"]
+    for sign, words in ((signal.SIGKILL, b""), (signal.SIGINT, b"h2learn: interrupted\n")):
+        command = [sys.executable, "-c", SIGNALLED, str(int(sign)), *arguments, str(broken)]
+        process = subprocess.run(command, capture_output=True, check=False)
+        assert process.stderr == words
+        assert process.returncode == (130 if words else -sign)
+        assert names(tmp_path) == ["broken.h5.checkpoint", "tiny.yaml"]
+    assert main([*arguments, str(broken)]) == 0
+    assert ", went on after step 33\n" in capsys.readouterr().out  # 14 from the first process and 19 from the second
+    assert main([*arguments, str(plain)]) == 0
     assert broken.read_bytes() == plain.read_bytes()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cosim.traces import ARITHMETIC, write_small_trace
 from tlm.config import Config
-from tlm.cosim import config_for_trace
+from tlm.cosim import config_for_trace, journal
 
 OVERRIDES = (
     "forward_engine={arrays: 1, rows: 2, accumulator_depth: 10}",
@@ -33,3 +34,11 @@ def trace_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config() -> Config:
     """Small accumulator memories, so that every layer is cut into blocks, the last one shorter."""
     return config_for_trace(ARITHMETIC, overrides=OVERRIDES)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_journals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is taken over from an earlier run of the tests that was interrupted, or from one at the same time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "cache_folder", lambda folder=tmp_path_factory.mktemp("journals"): folder)
+        yield

@@ -58,7 +58,7 @@ def configurations() -> st.SearchStrategy[tuple[dict[str, float], tuple[str, ...
     )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(st.sampled_from(STEPS), configurations())
 def test_a_step_moves_what_was_counted_or_is_refused(
     step: tuple[str, str, int], configuration: tuple[dict[str, float], tuple[str, ...]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +101,18 @@ def test_a_cluster_that_goes_away_leaves_the_rest_to_processes(
 def test_a_cluster_that_goes_away_is_waited_for(
     dask: Any, spec: SweepSpec, here: Processes, expected: bytes, tmp_path: Path
 ) -> None:
-    address, said, again = dask.scheduler_address, list[str](), list[Any]()
+    address, said = dask.scheduler_address, list[str]()
     port = int(address.rpartition(":")[2])
+    with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as clusters:
 
-    def say(line: str) -> None:
-        said.append(line)
-        if "waiting" in line:
-            threading.Timer(0.5, lambda: again.append(start(port))).start()
+        def say(line: str) -> None:
+            said.append(line)
+            if "waiting" in line:
+                thread.submit(lambda: (time.sleep(0.5), clusters.enter_context(start(port))))
 
-    with Cluster(address, WAIT, here, say) as cluster:
-        run_sweep(spec, tmp_path, cluster, report=when(4, dask.close))
-    again[0].close()
+        with Cluster(address, WAIT, here, say) as cluster:
+            run_sweep(spec, tmp_path, cluster, report=when(4, dask.close))
+        thread.shutdown()  # the second cluster may serve before it is here to be closed
     assert (tmp_path / STORE).read_bytes() == expected
     assert said == [
         f"the cluster at {address} is gone: waiting for it with 2 points left",
