@@ -41,7 +41,7 @@ case "$*" in
             chmod +x "$PWD_VENV/bin/$tool"
         done ;;
     "-m tests.compile_kernels") echo compile >>"$MACHINE/log" ;;
-    "-m pytest "*) echo "$*" ;;
+    "-m pytest "*) echo "$*${PYTHONDONTWRITEBYTECODE+ without byte code}" ;;
     *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
 """
@@ -365,7 +365,7 @@ class TestToolsOfTheTests:
 
 class TestTests:
     def test_every_check_runs_and_pytest_gets_the_arguments(self, machine: Machine) -> None:
-        code, out, err = machine.run("test.sh", "tests/cli", "-k", "a b")
+        code, out, err = machine.run("test.sh", "tests/cli", "-k", "a b", PYTHONDONTWRITEBYTECODE="1")
         assert code == 0
         assert out.splitlines() == [
             "ruff check --quiet .",
