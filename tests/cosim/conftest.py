@@ -39,6 +39,7 @@ def config() -> Config:
 @pytest.fixture(scope="session", autouse=True)
 def own_journals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is taken over from an earlier run of the tests that was interrupted, or from one at the same time."""
+    folder = tmp_path_factory.mktemp("journals")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "cache_folder", lambda folder=tmp_path_factory.mktemp("journals"): folder)
+        patch.setattr(journal, "cache_folder", lambda: folder)
         yield
