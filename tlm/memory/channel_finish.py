@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -21,14 +21,6 @@ from tlm.memory.bank_state import (
     WAITING_TAIL,
     Ints,
 )
-
-
-class Finish(NamedTuple):
-    """A transaction that ends; those of one tick are ordered by the last channel to serve them, then by number."""
-
-    channel: int
-    number: int
-    slot: int
 
 
 def _compiled_next(sources: int) -> Any:
@@ -98,6 +90,6 @@ next_finish = _compiled_next(source_digest("bank_state"))
 _finished = _compiled_finished(source_digest("bank_state"))
 
 
-def finishes(states: Ints, course_of: Ints, constants: Ints, tick: int) -> list[Finish]:
-    """Return the transactions that are over at `tick`, in their order."""
-    return sorted(Finish(*row) for row in _finished(states, course_of, constants, tick).tolist())
+def finishes(states: Ints, course_of: Ints, constants: Ints, tick: int) -> list[list[int]]:
+    """Return (last channel, number, slot) of the transactions that are over at `tick`: their order is this one's."""
+    return sorted(_finished(states, course_of, constants, tick).tolist())

@@ -125,10 +125,10 @@ class ChannelGroup:
             self._states, self._copies = self._copies, self._states
             self._run(self._states[: self._courses], tick, RUN)
         first = int(self._constants[TRANSACTIONS])
-        for finish in found:
-            self._states[: self._courses, first + finish.slot * TRANSACTION_FIELDS + TRANSACTION_ID] = -1
-            self._free.append(finish.slot)
-        return [finish.number for finish in found]
+        for _, _, slot in found:
+            self._states[: self._courses, first + slot * TRANSACTION_FIELDS + TRANSACTION_ID] = -1
+            self._free.append(slot)
+        return [number for _, number, _ in found]
 
     def idle_tick(self) -> int:
         """Return when the last data beat will have left the bus if nothing more arrives."""
