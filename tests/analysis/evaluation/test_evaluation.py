@@ -9,14 +9,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
 from rtl_models.errors import InputError
 from tlm.analysis import simulations
 from tlm.analysis.area.chip_area import chip_area
-from tlm.analysis.evaluation.evaluation import JOURNAL, SCHEMA, run_evaluation
-from tlm.analysis.evaluation.measure import measure
+from tlm.analysis.evaluation.evaluation import JOURNAL, SCHEMA, _over_networks, run_evaluation
+from tlm.analysis.evaluation.gpu_step import gpu_step
+from tlm.analysis.evaluation.measure import extend, measure
 from tlm.analysis.evaluation.options import EvaluationOptions, check_options
 from tlm.analysis.evaluation.published import PUBLISHED, Published
 from tlm.analysis.evaluation.stages import captured_stages
@@ -84,12 +86,21 @@ def test_a_stage_is_the_simulation_of_its_trace(content: dict[str, Any], options
         with open_trace(stage.path) as trace:
             assert (trace.batch, trace.digest) == (12, described["trace_sha256"])
             few, many = (measure(trace, plan.config, images) for images in (8, 12))
-            rates = [trace.sparsity(0).firing_rate, trace.sparsity(0).active_masks]
+            first, last = trace.sparsity(0), trace.sparsity(1)
         assert described["step_s"] == pytest.approx((many["time_ps"] + 3 * (many["time_ps"] - few["time_ps"])) / 1e12)
         joules = [step["energy_pj"]["high"] / 1e12 for step in (few, many)]
         assert described["step_energy_j"]["high"] == pytest.approx(joules[1] + 3 * (joules[1] - joules[0]))
         assert described["image_s"] == pytest.approx(described["step_s"] / 24)
-        assert [described["firing_rate"], described["active_masks"]] == pytest.approx(rates)
+        for name in ("firing_rate", "active_masks", "nonzero_gradients"):
+            assert described[name] == pytest.approx(getattr(first, name))
+        groups = [layer.conv_positions * layer.elements for layer in network.layers]
+        empty = [share.zero_index_groups for share in (first, last)]
+        assert described["zero_index_groups"] == pytest.approx(np.average(empty, weights=groups))
+        told = {key: extend(few, many, (8, 12), 24)[key] for key in many}
+        assert described["groups_j"] == pytest.approx({name: pj / 1e12 for name, pj in told["groups_pj"].items()})
+        assert described["busy"] == pytest.approx({name: ps / told["time_ps"] for name, ps in told["busy_ps"].items()})
+        counts = {key: round(told[key]) for key in ("dram_bytes", "synaptic_operations")}
+        assert {key: described[key] for key in counts} == counts
 
 
 def test_ratios_are_those_of_the_gpu_model_and_of_our_means(
@@ -108,6 +119,50 @@ def test_ratios_are_those_of_the_gpu_model_and_of_our_means(
         assert network["energy_ratio"][end] == pytest.approx(getattr(gpu.energy_j, end) / 64 / ours)
     assert network["area_ratio"]["nominal"] == pytest.approx(815 / chip_area(plan.config).area_mm2.nominal)
     assert content["over_networks"]["speedup"] == dict.fromkeys(("low", "high"), network["speedup"]["nominal"])
+
+
+def test_what_a_network_and_the_chip_are(content: dict[str, Any], options: EvaluationOptions) -> None:
+    plan = check_options(options)
+    (network,) = content["networks"]
+    layers = plan.networks[0].layers
+    assert network["weights"] == sum(layer.weights_count for layer in layers)
+    assert network["macs_per_image"] == 3 * 2 * sum(layer.macs_per_timestep() for layer in layers)
+    for end in ("low", "nominal", "high"):
+        assert network["power_w"][end] == pytest.approx(network["image_energy_j"][end] / network["image_s"])
+    area = chip_area(plan.config)
+    assert content["area"]["area_mm2"] == area.area_mm2.to_dict()
+    assert content["area"]["transistors"] == area.transistors.to_dict()
+    transistors = plan.device.transistors / area.transistors.nominal
+    assert network["transistor_ratio"]["nominal"] == pytest.approx(transistors)
+    training = network["training"]
+    assert [training[key] for key in ("dataset", "steps", "batch_images", "learning_rate", "seed")] == [
+        "digits", 3, 16, pytest.approx(0.02), 0,
+    ]  # fmt: skip
+
+
+def test_the_gpu_s_step_is_that_of_its_options(options: EvaluationOptions) -> None:
+    chosen = replace(options, gpu_batch=48, gpu_precision="tensor16", gpu_neuron="fused")
+    plan = check_options(chosen)
+    found = gpu_step(plan, plan.networks[0])
+    wanted = estimate(from_network(plan.networks[0], "fused"), plan.device, 48, "tensor16")
+    assert (found.batch, found.step_s, found.image_s) == (48, wanted.time_s, wanted.time_s / 48)
+    assert found.image_j == wanted.energy_j / 48
+    assert found.power_w.nominal == pytest.approx(wanted.energy_j.nominal / wanted.time_s.nominal)
+    assert found.fits
+    large = check_options(replace(options, gpu_batch=10**9))
+    assert not gpu_step(large, plan.networks[0]).fits
+
+
+def test_the_training_is_that_of_the_options(options: EvaluationOptions) -> None:
+    plan = check_options(replace(options, stages="100,0,50", seed=4, learning_rate=0.125, training_batch=20))
+    settings = plan.settings(plan.networks[0])
+    assert (settings.seed, settings.learning_rate, settings.batch, settings.capture_batch) == (4, 0.125, 20, 12)
+    assert plan.percents == (0, 50, 100)
+
+
+def test_ratios_over_networks_are_the_least_and_the_greatest() -> None:
+    networks = [{name: {"nominal": ratio} for name in PUBLISHED} for ratio in (3.0, 7.0, 5.0)]
+    assert _over_networks(networks) == {name: {"low": 3.0, "high": 7.0} for name in PUBLISHED}
 
 
 def test_published_figures_stand_beside_and_are_no_input(

@@ -243,6 +243,14 @@ def test_scales_go_into_weights_and_biases() -> None:
     np.testing.assert_array_equal(built.weights[2].transpose(0, 3, 1, 2).reshape(3, 256), last.weight / 2)
 
 
+def test_a_scale_behind_weights_takes_the_bias_along_zeros_in_it_too() -> None:
+    last = nir.Affine(random(3, 256), np.array([0.0, 0.5, -1.0], np.float32))
+    flat = nir.Flatten(None, 0, 2)  # all axes named
+    built = import_nir(graph(conv(1, 4), lif(4, 8, 8), flat, last, nir.Scale(np.array(2.0))))
+    assert built.weights[1].ravel().tolist() == [0.0, 1.0, -2.0]
+    np.testing.assert_array_equal(built.weights[2].transpose(0, 3, 1, 2).reshape(3, 256), last.weight * 2)
+
+
 def test_scales_by_channel() -> None:
     factors = np.array([0.5, 1.0, 2.0, 4.0])
     for scale in (factors, factors[:, np.newaxis, np.newaxis], np.broadcast_to(factors.reshape(4, 1, 1), (4, 8, 8))):
