@@ -14,9 +14,10 @@ from tests.end_to_end.steps import TINY, make_record, make_trace, small_buffers,
 from tests.pictures import assert_shows_something, texts
 from tlm.analysis import simulations
 from tlm.analysis.area.chip_area import chip_area
-from tlm.analysis.evaluation.design.bounds import Bounds
+from tlm.analysis.evaluation.design import search as design_search
+from tlm.analysis.evaluation.design.bounds import Bound, Bounds
 from tlm.analysis.evaluation.design.report import search_figure, write_search
-from tlm.analysis.evaluation.design.search import JOURNAL, Candidate, Point, SearchOptions, pareto, run_search
+from tlm.analysis.evaluation.design.search import JOURNAL, Candidate, Point, SearchOptions, _Run, pareto, run_search
 from tlm.analysis.evaluation.design.space import DEFAULT_SPACE, Machine, machines, parse_space
 from tlm.analysis.evaluation.measure import measure
 from tlm.analysis.simulations import Worker, open_journal
@@ -77,6 +78,24 @@ def test_no_simulation_falls_below_its_bound(step: tuple[str, str, int]) -> None
             moved = sum(result.dram_read_bytes.values()) + sum(result.dram_written_bytes.values())
             assert bound.dram_ps == pytest.approx(moved / result.dram_peak_bytes_per_us * 1e6)
             assert bound.guess_ps >= bound.least_ps
+
+
+@pytest.mark.parametrize("step", [STEP, ("spikes", "linear", 9)])
+def test_bounds_are_all_of_the_work_and_the_longest_counts(step: tuple[str, str, int]) -> None:
+    """One row or lane a unit does an operation a cycle."""
+    one = "arrays: 1, rows: 1, accumulator_depth: 16"
+    overrides = (f"forward_engine={{{one}}}", f"weight_update_engine={{{one}}}", "backward_engine={units: 1, lanes: 1}")
+    config, trace = tiny_config(*overrides), make_trace(*step)
+    bound, work = Bounds(trace, StepCounts(trace)).bound(config), simulate(trace, config).work
+    clock, lanes = config.clock_period_ps, config.lut.lanes
+    parts = [bound.forward_ps, bound.weight_update_ps, bound.backward_ps, bound.dram_ps]
+    looked_up = [work["forward_look_ups"] // lanes, work["weight_update_look_ups"] // lanes]
+    assert parts[:3] == [cycles * clock for cycles in (*looked_up, work["backward_macs"])]
+    assert bound.least_ps == max(parts)
+    assert Bound(1, 2, 4, 3).least_ps == Bound(4, 1, 2, 3).least_ps == Bound(1, 4, 3, 2).least_ps == 4
+    three = config.model_copy(update={"backward_engine": config.backward_engine.model_copy(update={"units": 3})})
+    cycles = -(-work["backward_macs"] // 3)
+    assert Bounds(trace, StepCounts(trace)).bound(three).backward_ps == cycles * clock
 
 
 def test_engines_of_adders_and_skipped_tiles_are_not_bounded_by_look_ups() -> None:
@@ -146,6 +165,25 @@ def test_machines_that_cannot_be_better_are_left_out(
 def measured(task: simulations.Task) -> dict[str, Any]:
     """A step that takes no time."""
     return {"time_ps": 1, "energy_pj": {"low": 1.0, "nominal": 1.0, "high": 1.0}}
+
+
+def test_what_may_be_faster_is_simulated_and_smaller_machines_for_the_front(
+    options: SearchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second machine is guessed slower than the first one is, and is faster; the third cannot be."""
+
+    def candidate(number: int, area: float, least: float, guess: float) -> Candidate:
+        return Candidate(number, Machine((), Config()), Range.exact(area), least, guess)
+
+    def at_their_bounds(_: _Run, chosen: list[Candidate]) -> list[Point]:
+        return [Point(one, one.least_ps, Range.exact(1)) for one in chosen]
+
+    monkeypatch.setattr(design_search, "ROUND", 1)
+    monkeypatch.setattr(_Run, "simulate", at_their_bounds)
+    guessed = [candidate(0, 100, 10, 10), candidate(1, 100, 9, 14), candidate(2, 100, 11, 15), candidate(3, 40, 50, 60)]
+    points, proved = _Run(options, {}, None, None, lambda *_: None).search(guessed)  # type: ignore[arg-type]
+    assert [point.candidate.number for point in points] == [1, 0, 3]
+    assert proved
 
 
 def test_without_room_for_more_simulations_nothing_is_proved(options: SearchOptions, tmp_path: Path) -> None:
