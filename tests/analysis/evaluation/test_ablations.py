@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rtl_models.errors import InputError
+from rtl_models.reference.packing import forward_indices, update_indices
 from tests.end_to_end.steps import make_record, tiny_config
 from tlm.analysis import simulations
 from tlm.analysis.area.chip_area import chip_area
@@ -22,6 +23,7 @@ from tlm.analysis.evaluation.rerun import state_before, step_in
 from tlm.analysis.evaluation.stages import captured_stages
 from tlm.analysis.simulations import Worker
 from tlm.config import Config, load_config
+from tlm.schedule.zero_tiles import layer_planes
 from workloads.record import Arithmetic
 from workloads.trace_file import open_trace, write_trace
 from workloads.training_step import initial_state
@@ -127,11 +129,24 @@ def test_each_k_runs_on_a_step_of_that_k(ablated: dict[str, Any], options: Evalu
     assert areas == sorted(areas)
 
 
-def test_lanes_and_their_spikes(ablated: dict[str, Any]) -> None:
+def test_lanes_and_their_spikes(ablated: dict[str, Any], options: EvaluationOptions) -> None:
+    plan = check_options(options)
+    k, lanes = plan.config.lut.k, plan.config.lut.lanes
     spikes = ablated["networks"][0]["lane_spikes"]
-    assert (spikes["k"], spikes["lanes"]) == (3, 2)
-    for engine in ("forward", "weight_update"):
-        assert 0 < spikes[engine]["spikes_per_group"] < spikes[engine]["waited_per_position"] <= 3
+    assert (spikes["k"], spikes["lanes"]) == (k, lanes) == (3, 2)
+    with open_trace(captured_stages(plan, plan.networks[0])[-1].path) as trace:
+        for engine, indices_of in (("forward", forward_indices), ("weight_update", update_indices)):
+            ones, waited, groups, positions = (0, 0, 0, 0)
+            for number, layer in enumerate(trace.network.layers):
+                for plane in layer_planes(trace, number, slice(0, 4)):
+                    found = np.bitwise_count(indices_of(layer, plane, k, lanes)).astype(int)
+                    most = found.reshape(len(found), -1, lanes).max(axis=-1)
+                    ones += layer.out_channels * found.sum()
+                    groups += layer.out_channels * found.size
+                    waited += layer.out_channels * np.maximum(most, 1).sum()
+                    positions += layer.out_channels * most.size
+            assert spikes[engine]["spikes_per_group"] == pytest.approx(ones / groups), engine
+            assert spikes[engine]["waited_per_position"] == pytest.approx(waited / positions), engine
 
 
 def test_a_variant_that_cannot_be_is_named(
