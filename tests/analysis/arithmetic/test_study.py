@@ -18,7 +18,7 @@ from tests.pictures import assert_shows_something
 from tlm.analysis.arithmetic.plots import training_figure, underflow_figure, write_plots
 from tlm.analysis.arithmetic.runs import train_run, train_runs
 from tlm.analysis.arithmetic.study import JOURNAL, ArithmeticStudy, compare_arithmetic, plan_runs
-from tlm.analysis.arithmetic.tables import shares
+from tlm.analysis.arithmetic.tables import shares, write_tables
 from tlm.processes import Died, Pool
 from workloads.trainer import train
 
@@ -73,6 +73,24 @@ class TestPlan:
         assert formats == [(BFLOAT16, BINARY32), (BINARY16, BINARY16)]
         assert {(run.settings.arithmetic.k, run.settings.steps) for run in runs} == {(3, 4)}
 
+    def test_every_run_has_the_settings_of_the_study(self, network: str) -> None:
+        asked = {
+            "batch": 24,
+            "learning_rate": 0.25,
+            "momentum": 0.5,
+            "weight_decay": 0.125,
+            "scale_log2": 7,
+            "dynamic_scale": True,
+            "dataset_name": "digits",
+            "evaluated": 60,
+        }
+        widths = {"k": 5, "lanes": 8, "micro_batch": 4}
+        runs = plan_runs(study(network, formats="binary16,float32", seeds="2", points=7, **asked, **widths))
+        for run in runs:
+            assert {key: getattr(run.settings, key) for key in asked} == asked
+            assert {key: getattr(run.settings.arithmetic, key) for key in widths} == widths
+            assert (run.settings.steps, run.settings.seed, run.points) == (4, 2, 7)
+
     def test_epochs(self, network: str) -> None:
         assert {run.settings.steps for run in plan_runs(study(network, steps=None, epochs=2))} == {6}
         assert {run.settings.steps for run in plan_runs(study(network, steps=None))} == {30}
@@ -102,6 +120,7 @@ class TestPlan:
             ({"k": 9}, "k: wrong value, got 9"),
             ({"learning_rate": -1.0}, "learning-rate: wrong value, got -1.0"),
             ({"network": "digits"}, "network: unknown network, got 'digits'"),
+            ({"data": "there"}, "data: no such folder, got 'there'"),
         ],
     )
     def test_mistakes(self, network: str, changes: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -137,6 +156,34 @@ class TestResults:
             assert row["loss"] == pytest.approx(sum(epoch["loss"] for epoch in last) / 2)
         assert content["formats"][0]["underflow"] == {}
         assert set(content["formats"][1]["underflow"]) > {"g16", "du", "W16", "dW"}
+
+    def test_a_format_s_seeds_are_put_together(self, network: str, tmp_path: Path) -> None:
+        def result(skipped: int, subnormal: dict[int, int], losses: tuple[float, ...]) -> dict[str, Any]:
+            counts = {"layer": "fc1", "tensor": "du", "values": 10, "flushed": 0, "nonfinite": 0}
+            steps = [
+                {"step": step, "loss": 1.0, "skipped": False, "underflow": [counts | {"subnormal": found}]}
+                for step, found in subnormal.items()
+            ]
+            history = [{"epoch": n, "loss": loss, "held_out_accuracy": loss / 8} for n, loss in enumerate(losses)]
+            return {"history": history, "observed": steps, "skipped_steps": skipped, "seconds": 1.0}
+
+        one, other = plan_runs(study(network, formats="binary16"))
+        results = [(one, result(2, {1: 9, 4: 1}, (8.0, 4.0))), (other, result(3, {1: 8, 4: 2}, (8.0, 2.0)))]
+        content = write_tables(tmp_path, results, 1)
+        assert content["formats"] == [
+            {
+                "format": "binary16",
+                "seeds": 2,
+                "loss": 3.0,
+                "held_out_accuracy": 0.375,
+                "held_out_accuracy_low": 0.25,
+                "held_out_accuracy_high": 0.5,
+                "skipped_steps": 5,
+                "underflow": {"du": 3 / 20},
+            }
+        ]
+        assert [run["skipped_steps"] for run in content["runs"]] == [2, 3]
+        assert (content["taken_over"], content["asked"]["learning-rate"]) == (1, 0.1)
 
     def test_tables(self, folder: Path) -> None:
         assert len(read(folder / "epochs.csv")) == 6 * 2

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from rtl_models.errors import InputError
 from tlm.analysis import simulations
 from tlm.analysis.area.chip_area import chip_area
+from tlm.analysis.evaluation import evaluation
 from tlm.analysis.evaluation.evaluation import JOURNAL, SCHEMA, _over_networks, run_evaluation
 from tlm.analysis.evaluation.gpu_step import gpu_step
 from tlm.analysis.evaluation.measure import extend, measure
@@ -158,6 +159,17 @@ def test_the_training_is_that_of_the_options(options: EvaluationOptions) -> None
     settings = plan.settings(plan.networks[0])
     assert (settings.seed, settings.learning_rate, settings.batch, settings.capture_batch) == (4, 0.125, 20, 12)
     assert plan.percents == (0, 50, 100)
+
+
+def test_every_share_stands_under_its_name(
+    content: dict[str, Any], options: EvaluationOptions, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {"firing_rate": 0.1, "active_masks": 0.2, "nonzero_gradients": 0.3, "zero_index_groups": 0.4, "loss": 0.5}
+    plan = check_options(options)
+    told = tuple(replace(stage, **shares) for stage in captured_stages(plan, plan.networks[0]))
+    monkeypatch.setattr(evaluation, "captured_stages", lambda *_: told)
+    for stage in run_evaluation(options, out)["networks"][0]["stages"]:
+        assert {name: stage[name] for name in shares} == shares
 
 
 def test_ratios_over_networks_are_the_least_and_the_greatest() -> None:
