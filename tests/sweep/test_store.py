@@ -45,8 +45,9 @@ def test_files_that_are_no_store(tmp_path: Path) -> None:
         read_store(path)
 
 
-def test_a_front_is_of_one_workload() -> None:
-    rows = [row(0, 2.0, batch=8), row(1, 1.0, batch=4), row(2, 3.0, batch=8), row(3, error="no") | {"error": "no"}]
+@pytest.mark.parametrize("key", ["network", "trace", "timesteps", "batch", "images"])
+def test_a_front_is_of_one_workload(key: str) -> None:
+    rows = [row(0, 2.0, **{key: 8}), row(1, 1.0, **{key: 4}), row(2, 3.0, **{key: 8}), row(3, error="no")]
     assert sorted(front_of(rows, ["time_s"])) == [0, 1]
 
 

@@ -99,7 +99,15 @@ def test_the_summary_says_what_stands_in_the_store(whole: Path) -> None:
     front = [row for row in rows if row["on_front"]]
     assert sorted(point["point"] for point in summary["front"]) == [row["point"] for row in front]
     assert [point["time_s"] for point in summary["front"]] == sorted(row["time_s"] for row in front)
-    assert summary["front"][0]["values"].keys() == {"backward_engine.units", "dram.channels"}
+    for point in summary["front"]:
+        row = rows[point["point"]]
+        assert point["values"] == {key: row[key] for key in ("backward_engine.units", "dram.channels")}
+        for name in ("energy_j", "area_mm2"):
+            ends = {"low": row[f"{name}_low"], "nominal": row[name], "high": row[f"{name}_high"]}
+            assert point[name] == ends
+            assert ends["low"] < ends["nominal"] < ends["high"]
+        for name in ("network", "trace", "timesteps", "batch", "images", "time_s"):
+            assert point[name] == row[name] is not None
     assert summary["provenance"]["command"] == "h2learn sweep"
 
 
