@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtl_models.errors import InputError
-from workloads.importers.joined import Joined, as_convolution, joined
+from workloads.importers.joined import Joined, as_convolution, joined, scaled_bias
 from workloads.importers.stages import (
     AVERAGE,
     Convolution,
@@ -191,15 +191,11 @@ class Chain:
             what = "a scale and shift by channel is part of weights, and must follow them"
             raise InputError(what, stage.where, f"behind {self.below}")
         channels = len(self.open.weights)
-        if stage.factor.shape != (channels,) or stage.shift.shape != (channels,):
-            raise InputError(
-                "the scale is for another number of channels", stage.where, len(stage.factor), str(channels)
-            )
+        if any(part is not None and part.shape != (channels,) for part in (stage.factor, stage.shift)):
+            what = "the scale is for another number of channels"
+            raise InputError(what, stage.where, len(stage.factor), str(channels))
         self.open.weights = self.open.weights * stage.factor[:, np.newaxis, np.newaxis, np.newaxis]
-        if self.open.bias is not None:
-            self.open.bias = self.open.bias * stage.factor + stage.shift
-        elif stage.shift.any():
-            self.open.bias = stage.shift
+        self.open.bias = scaled_bias(self.open.bias, stage)
         self.open.inside.append(stage.where)
 
     def _join(self, stage: Shortcut) -> None:

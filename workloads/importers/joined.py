@@ -35,13 +35,19 @@ def projection_of(stages: Iterable[Stage]) -> Convolution | None:
             case Dense() if found is None:
                 found = Convolution(stage.where, stage.weights[:, :, np.newaxis, np.newaxis], stage.bias)
             case Scaling() if found is not None:
-                bias = stage.shift if found.bias is None else found.bias * stage.factor + stage.shift
-                found = replace(found, weights=found.weights * stage.factor[:, np.newaxis, np.newaxis, np.newaxis])
-                found = replace(found, bias=bias if found.bias is not None or bias.any() else None)
+                weights = found.weights * stage.factor[:, np.newaxis, np.newaxis, np.newaxis]
+                found = replace(found, weights=weights, bias=scaled_bias(found.bias, stage))
             case _:
                 what = "the machine's shortcuts take spikes as they are, or through one 1x1 convolution"
                 raise InputError(what, stage.where, type(stage).__name__)
     return found
+
+
+def scaled_bias(bias: Numbers | None, stage: Scaling) -> Numbers | None:
+    """Return what a scale and shift of the sums makes of their bias."""
+    if bias is None:
+        return stage.shift
+    return bias * stage.factor + (0.0 if stage.shift is None else stage.shift)
 
 
 def joined(stage: Shortcut, place: int, came: Shape, shape: Shape) -> Joined:

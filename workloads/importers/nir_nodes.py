@@ -75,7 +75,7 @@ def stages_of(links: Sequence[Link], dynamics: Dynamics) -> list[Stage]:
             case "Scale":
                 factors = _by_channel(node, here)
                 if factors is not None:
-                    stages.append(Scaling(here, factors, np.zeros(len(factors))))
+                    stages.append(Scaling(here, factors))
                 elif open_weights is not None:
                     stages[place] = open_weights = _scaled(open_weights, _one(node, "scale", here).number)
                 else:

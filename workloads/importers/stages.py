@@ -49,11 +49,11 @@ class Pooling:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What the weights in front give, by channel times `factor` [M] and plus `shift` [M]."""
+    """What the weights in front give, by channel times `factor` [M] and, where there is one, plus `shift` [M]."""
 
     where: str
     factor: Numbers
-    shift: Numbers
+    shift: Numbers | None = None
 
 
 @dataclass(frozen=True)

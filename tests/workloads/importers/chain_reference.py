@@ -45,7 +45,9 @@ def run_chain(stages: Sequence[Stage], inputs: Numbers) -> tuple[dict[str, Numbe
                     maps = windows.mean((3, 5)) if stage.kind == AVERAGE else windows.sum((3, 5))
                 case Scaling():
                     shape = (1, -1, *(1,) * (maps.ndim - 2))
-                    maps = maps * stage.factor.reshape(shape) + stage.shift.reshape(shape)
+                    maps = maps * stage.factor.reshape(shape) + (
+                        0.0 if stage.shift is None else stage.shift.reshape(shape)
+                    )
                 case Shortcut():
                     spikes = fired[stage.source][-1]
                     maps = maps + (spikes if stage.projection is None else _project(spikes, stage.projection))

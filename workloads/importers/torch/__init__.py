@@ -38,7 +38,8 @@ def capture(
     The parameters' gradients are there afterwards, as without a capture, for the caller's optimiser to step by.
 
     Args:
-        model: a ``torch.nn.Module`` in training mode, a chain of Conv2d, Linear, average pooling and neurons.
+        model: a ``torch.nn.Module`` in training mode, a chain of Conv2d, Linear, average pooling and neurons, with
+            residual sums in front of neurons; BatchNorm modules in it are in evaluation mode.
         batch: what the model is called with.
         target: class numbers [B] or one-hot rows, handed to `loss` and kept as the trace's labels.
         loss: gives the scalar loss; it must see the mean or the sum of the outputs over time.

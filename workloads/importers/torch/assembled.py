@@ -81,7 +81,12 @@ def assembled(
     )
     slopes = {number: _in_layout(network.layers[number], state.slopes) for number, state in states.items()}
     check_understood(record, slopes, {imported.layer_of[name]: name for name in chain.neurons}, encoded.error > 0.0)
-    notes = [*imported.notes, *([encoded.note] if encoded.note else []), *_surrogate_notes(found)]
+    notes = [
+        *imported.notes,
+        *_normalisation_notes(chain),
+        *([encoded.note] if encoded.note else []),
+        *_surrogate_notes(found),
+    ]
     if any(before.rates):
         notes += _rate_notes(mapping, imported)
     described = tuple(
@@ -184,7 +189,7 @@ def _output(chain: Chain) -> tuple[Floats, NDArray[np.float64]]:
 
     Raises InputError where the gradient differs between timesteps.
     """
-    name = chain.links[-1].name
+    name = chain.output
     output, gradient = chain.joined(name, "output").flatten(2), chain.joined(name, "output_gradient").flatten(2)
     if len(output) != chain.timesteps:
         raise InputError("the last layer was not called for every timestep", name, len(output), str(chain.timesteps))
@@ -214,13 +219,30 @@ def _surrogate_notes(found: dict[str, Firing]) -> list[str]:
     return notes
 
 
+def _normalisation_notes(chain: Chain) -> list[str]:
+    """Say which modules have become part of weights and biases."""
+    found = [name for section in chain.sections for name in section.modules if not chain.has_weights(name)]
+    if not found:
+        return []
+    return [
+        f"{', '.join(found)}: running statistics, scale and shift are in the weights and biases in front; the scale "
+        "has no gradient of its own"
+    ]
+
+
 def _rate_notes(mapping: Mapping, imported: Imported) -> list[str]:
     """Say which weights the machine's optimiser moves by other steps than PyTorch's, being scaled."""
     scales, notes = mapping.scales(), []
+    channels = mapping.source.channels
     for name in mapping.chain.weights:
-        scale = float(scales[imported.layer_of[name]].max())
-        if scale != 1.0:
-            what = f"weights are {scale:g} x the model's; the same rate moves them {scale**-2:g} x as far"
+        layer = imported.layer_of[name]
+        scale = np.abs(scales[layer][..., :channels] if layer == 0 else scales[layer])  # without a bias's channel
+        low, high = float(scale.min()), float(scale.max())
+        if not math.isclose(low, high, rel_tol=_SAME):
+            what = "by channel; the same rate moves them by the inverse squares of that"
+            notes.append(f"{name}: weights are {low:g} to {high:g} x the model's, {what}")
+        elif high != 1.0:
+            what = f"weights are {high:g} x the model's; the same rate moves them {high**-2:g} x as far"
             notes.append(f"{name}: {what}")
     return notes
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from rtl_models.errors import InputError
 from workloads.importers.chain import AVERAGE, Pooling, equal_sides
@@ -30,8 +31,10 @@ _SAME_ELEMENTS = {
 }
 _HINTS = {
     "MaxPool2DWithIndicesBackward0": "maximum pooling; the machine adds spikes up: average pooling",
-    "AddBackward0": "an addition of two branches (or of a constant)",
-    "NativeBatchNormBackward0": "batch normalisation; fold it with torch.nn.utils.fusion.fuse_conv_bn_eval",
+    "AddBackward0": "an addition of a constant",
+    "AsStridedBackward0": "an operation in place, on spikes or another view",
+    "MulBackward0": "a product of branches, or with a constant",
+    "NativeBatchNormBackward0": "batch normalisation by a function; a module nn.BatchNorm2d",
 }
 
 
@@ -54,24 +57,37 @@ class Graph:
         """Remember that `output` is that of a module's call."""
         self.producers[output.grad_fn] = (module, call)
 
-    def origin(self, tensor: Tensor, where: str) -> Origin:
-        """Walk back from the input of `where`; raises InputError naming an operation that the machine cannot do."""
-        node = tensor.grad_fn
-        pooling: list[Pooling] = []
+    def origins(self, tensor: Tensor, where: str) -> tuple[Origin, ...]:
+        """Walk back from the input of `where`, one origin for each term of a sum.
+
+        Raises InputError naming an operation that the machine cannot do.
+        """
+        return tuple(self._walk(tensor.grad_fn, where, ()))
+
+    def _walk(self, node: Node, where: str, pooling: tuple[Pooling, ...]) -> Iterator[Origin]:
+        """Walk back from a node; `pooling` is what stands between it and `where`."""
         while node is not None and not hasattr(node, "variable"):  # a leaf: data
             if node in self.producers:
-                return Origin(*self.producers[node], tuple(reversed(pooling)))
+                yield Origin(*self.producers[node], pooling)
+                return
             name = node.name()
+            before = [function for function, _ in node.next_functions]
+            if name == "AddBackward0" and None not in before and node._saved_alpha == 1:
+                for function in before:
+                    yield from self._walk(function, where, pooling)
+                return
             if name == "AvgPool2DBackward0":
-                pooling.append(_pooling(node, where))
+                pooling = (_pooling(node, where), *pooling)
             elif name == "MeanBackward1":
-                pooling.append(_mean(node, where))
+                pooling = (_mean(node, where), *pooling)
             elif name not in _SAME_ELEMENTS:
                 got = _HINTS.get(name, name)
-                allowed = "reshaping, average pooling (or a module in its place)"
+                allowed = "reshaping, average pooling, sums of two branches (or a module in its place)"
                 raise InputError("an operation in front of it that the machine cannot do", where, got, allowed)
-            node = node.next_functions[0][0] if node.next_functions else None
-        return Origin(None, 0, tuple(reversed(pooling)))
+            node = before[0] if before else None
+        if isinstance(getattr(node, "variable", None), nn.Parameter):
+            raise InputError("a parameter outside of layers leads to it", where, allowed="weights and biases of layers")
+        yield Origin(None, 0, pooling)
 
 
 def _pooling(node: Node, where: str) -> Pooling:

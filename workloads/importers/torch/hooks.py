@@ -12,10 +12,14 @@ from torch import Tensor, nn
 from rtl_models.errors import InputError
 from workloads.importers.torch.graph import Graph
 from workloads.importers.torch.neurons import NeuronRule, is_neuron, neuron_rule, state_before
+from workloads.importers.torch.normalisation import check_normalisation, is_normalisation
 
 _WITHOUT_EFFECT = (nn.Flatten, nn.Unflatten, nn.Identity, nn.AvgPool2d, nn.AdaptiveAvgPool2d)  # graph.py follows them
 _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-_SUPPORTED = "Conv2d, Linear, average pooling, Flatten, Dropout with p = 0, snnTorch's and SpikingJelly's neurons"
+_SUPPORTED = (
+    "Conv2d, Linear, BatchNorm2d by running statistics, average pooling, Flatten, Dropout with p = 0, snnTorch's and "
+    "SpikingJelly's neurons"
+)
 
 
 @dataclass
@@ -67,7 +71,7 @@ class Observer:
             handle.remove()
 
     def _observe_leaf(self, name: str, module: nn.Module) -> None:
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear) or is_normalisation(module):
             self._handles.append(module.register_forward_hook(lambda m, a, out: self._weights(name, m, a, out)))
         elif not isinstance(module, _WITHOUT_EFFECT) and not _idle_dropout(module):
             self._handles.append(module.register_forward_pre_hook(lambda m, a: _refuse(name, m)))
@@ -76,13 +80,18 @@ class Observer:
         before = module.register_forward_pre_hook(lambda m, a, k: self._before_neuron(name, m, a, k), with_kwargs=True)
         self._handles += [before, module.register_forward_hook(lambda m, a, out: self._neuron(name, m, a, out))]
 
-    def _weights(self, name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+    def _weights(self, name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if is_normalisation(module):
+            check_normalisation(name, module)
         if output.dtype != torch.float32:
             raise InputError("another number format than the trace is made from", name, str(output.dtype), "float32")
         if not output.requires_grad:
             what = "no gradient reaches it; a step without no_grad, of a model whose first weights are trained"
             raise InputError(what, name, "requires_grad False", "True")
+        if output._is_view():  # of a multi-step layer; autograd does not tell what `out += shortcut` does to a view
+            output = output.clone()
         self._add(name, module, Call(args[0], output))
+        return output
 
     def _before_neuron(
         self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -124,9 +133,9 @@ def _is_dropout(module: nn.Module) -> bool:
 
 def _refuse(name: str, module: nn.Module) -> None:
     kind = type(module).__name__
-    if "BatchNorm" in kind:
-        what = "batch normalisation; fold it into the weights before with torch.nn.utils.fusion.fuse_conv_bn_eval"
-        raise InputError(what, name, kind, _SUPPORTED)
+    if "MaxPool" in kind:
+        what = "maximum pooling; the machine adds up, before neurons sums and behind them spikes"
+        raise InputError(what, name, kind, "nn.AvgPool2d in its place, or a stride of the convolution")
     if _is_dropout(module):
         raise InputError("dropout", name, f"p = {module.p}", "p = 0 while a step is captured")
     raise InputError("a module that the machine cannot do", name, kind, _SUPPORTED)

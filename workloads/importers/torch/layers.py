@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,12 +12,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rtl_models.errors import InputError
-from workloads.importers.chain import Convolution, Dense, Flattening, Imported, Stage, build_chain, equal_sides
-from workloads.importers.torch.structure import Chain
+from workloads.importers.chain import (
+    Convolution,
+    Dense,
+    Flattening,
+    Imported,
+    Pooling,
+    Scaling,
+    Shortcut,
+    Stage,
+    build_chain,
+    equal_sides,
+)
+from workloads.importers.joined import projection_of
+from workloads.importers.torch.normalisation import scale_and_shift
+from workloads.importers.torch.structure import Chain, Section, Way
 from workloads.network import InputSpec, Layer
 from workloads.record import Floats
 
 Numbers = NDArray[np.float64]
+Read = Callable[[Tensor], Numbers]  # of a parameter
+Scale = Callable[[nn.Module], tuple[Numbers, Numbers]]  # of a normalisation: what it multiplies by, and adds
 
 
 @dataclass(frozen=True)
@@ -35,60 +51,104 @@ class Mapping:
 
     def weights(self) -> Imported:
         """Return the network and its weights."""
-        return self._imported(_numbers)
+        return self._imported(_numbers, scale_and_shift)
 
     def gradients(self, gradients: dict[nn.Parameter, Tensor], network_layers: tuple[Layer, ...]) -> dict[int, Floats]:
         """Return gradients (or velocities, which are sums of them) by layer of the network.
 
-        Left out are layers whose weights are copies, and those without a parameter or gradient of their own.
+        Left out are layers whose weights are copies or constants, and those without a parameter or gradient of their
+        own.
         """
-        found = self._imported(lambda tensor: _numbers(gradients.get(tensor, torch.zeros_like(tensor))))
+        found = self._linear(lambda tensor: _numbers(gradients.get(tensor, torch.zeros_like(tensor))))
         scales = self.scales()
         numbers: dict[int, Floats] = {}
         for layer, parameter in self._parameters(found).items():
-            if parameter in gradients and parameter.numel() == network_layers[layer].weights_count:
+            own = parameter in gradients and parameter.numel() == network_layers[layer].weights_count
+            if own and scales[layer].all():
                 numbers[layer] = found.weights[layer] / scales[layer] ** 2
         return numbers
 
     def scales(self) -> tuple[Floats, ...]:
         """Return the constant between every weight of the machine and the model's, by layer."""
-        return self._imported(lambda tensor: np.ones(tensor.shape)).weights
+        return self._linear(lambda tensor: np.ones(tensor.shape)).weights
 
     def _parameters(self, imported: Imported) -> dict[int, nn.Parameter]:
         """Return the parameter behind every layer of the network that has one."""
         parameters = {}
-        for name in self.chain.weights:
-            layer, module = imported.layer_of[name], self.chain.observer.modules[name]
-            parameters[layer] = module.weight
-            bias = imported.network.bias(layer)
-            if bias is not None:
-                parameters[bias] = module.bias
+        modules = self.chain.observer.modules
+        for section in self.chain.sections:
+            for name in filter(self.chain.has_weights, section.modules):
+                parameters[imported.layer_of[name]] = modules[name].weight
+            bias, parameter = imported.network.bias(imported.layer_of[section.modules[0]]), self._bias(section)
+            if bias is not None and parameter is not None:
+                parameters[bias] = parameter
         return parameters
 
-    def _imported(self, numbers: Callable[[Tensor], Numbers]) -> Imported:
-        stages = self._stages(numbers)
+    def _bias(self, section: Section) -> nn.Parameter | None:
+        """Return the parameter that the machine's bias of a layer is a multiple of, apart from constants.
+
+        A normalisation's comes before that of the weights it follows, and a shortcut's is constant beside the layer's.
+        """
+        for way in (section.main, section.between):
+            for name in reversed(way):
+                module = None if isinstance(name, Pooling) else self.chain.observer.modules[name]
+                if module is not None and module.bias is not None:
+                    return cast(nn.Parameter, module.bias)
+        return None
+
+    def _linear(self, numbers: Read) -> Imported:
+        """Return the network with what its weights are of the numbers in place of the trained parameters."""
+        trained = {self._bias(section) for section in self.chain.sections}
+
+        def only(tensor: Tensor) -> Numbers:
+            return numbers(tensor) if tensor.ndim > 1 or tensor in trained else np.zeros(tensor.shape)
+
+        def scale(module: nn.Module) -> tuple[Numbers, Numbers]:
+            factor, shift = scale_and_shift(module)
+            return factor, np.zeros_like(shift) if module.bias is None else only(cast(Tensor, module.bias))
+
+        return self._imported(only, scale)
+
+    def _imported(self, numbers: Read, scale: Scale) -> Imported:
+        stages = self._stages(numbers, scale)
         return build_chain(self.name, self.source, self.chain.timesteps, stages, *self.surrogate)
 
-    def _stages(self, numbers: Callable[[Tensor], Numbers]) -> list[Stage]:
+    def _stages(self, numbers: Read, scale: Scale) -> list[Stage]:
         stages: list[Stage] = []
-        maps, factor = False, self.factor
-        for link in self.chain.links:
-            stages += link.pooling
-            rule, module = self.chain.observer.rules.get(link.name), self.chain.observer.modules[link.name]
-            if rule is not None:
-                stages.append(rule.constants)
+        for number, section in enumerate(self.chain.sections):
+            stages += self._way(section.main, numbers, scale, self.factor if number == 0 else 1.0)
+            if section.neurons is None:
+                continue
+            if section.joins is not None:
+                projection = projection_of(self._way(section.between, numbers, scale, 1.0))
+                where = f"shortcut to {section.neurons}" if projection is None else projection.where
+                stages.append(Shortcut(where, section.joins, projection))
+            stages.append(self.chain.observer.rules[section.neurons].constants)
+        return stages
+
+    def _way(
+        self,
+        way: Way,
+        numbers: Read,
+        scale: Scale,
+        factor: float,
+    ) -> Iterator[Stage]:
+        """Return the stages of one way; its first weights are times `factor`."""
+        for part in way:
+            if isinstance(part, Pooling):
+                yield part
+                continue
+            module = self.chain.observer.modules[part]
+            if not self.chain.has_weights(part):
+                yield Scaling(part, *scale(module))
                 continue
             weights, bias = numbers(module.weight) * factor, None if module.bias is None else numbers(module.bias)
             factor = 1.0
             if isinstance(module, nn.Conv2d):
-                stages.append(Convolution(link.name, weights, bias, *_geometry(link.name, module)))
-                maps = True
-                continue
-            if maps:
-                stages.append(Flattening(f"flattening before {link.name}"))
-                maps = False
-            stages.append(Dense(link.name, weights, bias))
-        return stages
+                yield Convolution(part, weights, bias, *_geometry(part, module))
+            else:
+                yield Flattening(f"flattening before {part}")
+                yield Dense(part, weights, bias)
 
 
 def correlated(layer: Layer, maps: Floats, gradients: Floats, timesteps: int) -> Floats:

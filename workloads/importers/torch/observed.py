@@ -97,5 +97,5 @@ def _watch(chain: Chain) -> None:
     for name in chain.neurons:
         for call in calls[name]:
             call.watch("input")
-    for call in calls[chain.links[-1].name]:
+    for call in calls[chain.output]:
         call.watch("output")

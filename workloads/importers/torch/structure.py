@@ -1,7 +1,8 @@
-"""The chain of layers that the calls of a step amount to: order, timesteps and batch."""
+"""The chain of layers, with its shortcuts, that the calls of a step amount to: order, timesteps and batch."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,16 +10,32 @@ from torch import Tensor, nn
 
 from rtl_models.errors import InputError
 from workloads.importers.chain import Pooling
+from workloads.importers.sections import Branch, Graph
 from workloads.importers.torch.graph import Origin
 from workloads.importers.torch.hooks import Call, Observer
+from workloads.importers.torch.normalisation import is_normalisation
+
+Way = tuple[str | Pooling, ...]
+"""Names of modules, and pooling, one behind the other."""
+_OUTPUT = ".output"  # no module has such a name
 
 
 @dataclass(frozen=True)
-class Link:
-    """A module of the chain, by name, and the pooling in front of it."""
+class Section:
+    """What leads to one layer of neurons, or to the output (`neurons` None), from the neurons below.
 
-    name: str
-    pooling: tuple[Pooling, ...]
+    `joins` are the neurons whose spikes a shortcut takes along the way `between`.
+    """
+
+    main: Way
+    neurons: str | None
+    joins: str | None = None
+    between: Way = ()
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules on both ways, without the neurons."""
+        return tuple(part for part in (*self.main, *self.between) if isinstance(part, str))
 
 
 @dataclass(frozen=True)
@@ -26,24 +43,24 @@ class Chain:
     """Modules from input to output; all neurons have `timesteps` and `batch`."""
 
     observer: Observer
-    links: tuple[Link, ...]
+    sections: tuple[Section, ...]
+    output: str
     timesteps: int
     batch: int
 
     @property
     def weights(self) -> tuple[str, ...]:
         """Names of the modules with weights, from the input on."""
-        return tuple(link.name for link in self.links if link.name not in self.observer.rules)
+        return tuple(name for section in self.sections for name in section.modules if self.has_weights(name))
 
     @property
     def neurons(self) -> tuple[str, ...]:
         """Names of the neuron modules, from the input on."""
-        return tuple(link.name for link in self.links if link.name in self.observer.rules)
+        return tuple(section.neurons for section in self.sections if section.neurons is not None)
 
-    @property
-    def ends_in_neurons(self) -> bool:
-        """Whether the last module is one of neurons."""
-        return self.links[-1].name in self.observer.rules
+    def has_weights(self, name: str) -> bool:
+        """Whether a module is a layer of weights; others are neurons, or scale and shift sums."""
+        return isinstance(self.observer.modules[name], nn.Conv2d | nn.Linear)
 
     def joined(self, name: str, part: str) -> Tensor:
         """Return a part of a module's calls as [T, B, ...], as [1, B, ...] where it was called for one timestep.
@@ -68,47 +85,93 @@ def find_chain(observer: Observer) -> Chain:
     """Put the observed modules in order; raises InputError where they are no chain, or timesteps do not fit."""
     if not observer.rules:
         raise InputError("no neurons of snnTorch or SpikingJelly were called", "model", type(observer.model).__name__)
-    origins = {name: _origin(observer, name) for name in observer.calls}
-    following: dict[str | None, str] = {}
-    for name, origin in origins.items():
-        if origin.module in following:
-            both = f"{following[origin.module]} and {name}"
-            if origin.module is None:
-                what = "two modules take the model's input (or a detached tensor); the machine's networks are chains"
-                raise InputError(what, both)
-            raise InputError(f"two modules take the output of {origin.module}; only chains can be captured", both)
-        following[origin.module] = name
-    links, place = [], following.get(None)
-    while place is not None:
-        links.append(Link(place, origins[place].pooling))
-        place = following.get(place)
+    origins = {name: _origins(observer, name) for name in observer.calls}
+    sections = _sections(observer, origins)
+    last = sections[-1]
     timesteps, batch = _timesteps(observer)
-    chain = Chain(observer, tuple(links), timesteps, batch)
+    chain = Chain(observer, sections, last.neurons or last.modules[-1], timesteps, batch)
+    for number, section in enumerate(sections):
+        for name in section.modules:
+            _check_calls(chain, name, number == 0)
     owners: dict[nn.Parameter, str] = {}
-    for number, name in enumerate(chain.weights):
-        _check_calls(chain, name, number == 0)
+    for name in chain.weights:
         owner = owners.setdefault(observer.modules[name].weight, name)
         if owner != name:
             raise InputError(f"its weights are those of {owner}; the machine's layers have their own", name)
     return chain
 
 
-def _origin(observer: Observer, name: str) -> Origin:
+def _sections(observer: Observer, origins: dict[str, tuple[Origin, ...]]) -> tuple[Section, ...]:
+    """Cut the modules at their neurons; a module's call never comes before those that it takes."""
+    first = [name for name, found in origins.items() if any(origin.module is None for origin in found)]
+    if len(first) > 1:
+        what = "two modules take the model's input (or a detached tensor); the machine's networks are chains"
+        raise InputError(what, " and ".join(first))
+    taken = {origin.module for found in origins.values() for origin in found}
+    last = [name for name in origins if name not in taken]
+    if len(last) > 1:
+        what = "nothing that is captured takes what these modules give; the machine has one output"
+        raise InputError(what, " and ".join(last))
+    pools: dict[str, Pooling] = {}
+    takes: dict[str, list[str]] = {}
+    for name, found in origins.items():
+        takes[name] = [_pooled(origin, f"{name}:{number}", pools, takes) for number, origin in enumerate(found)]
+    takes |= {_OUTPUT: last}
+    taps = {name: _taps(observer.modules[name]) for name in origins}
+    told = {"": "the model's input"} | {name: pooling.where for name, pooling in pools.items()}
+    neurons = frozenset(observer.rules)
+    graph = Graph(takes, "", _OUTPUT, neurons, lambda name: taps.get(name, 0), lambda name: told.get(name, name))
+
+    def way(branch: Branch) -> Way:
+        return tuple(pools.get(name, name) for name in branch.nodes)
+
+    sections = []
+    for section in graph.sections():
+        fires, shortcut = section.end in neurons, section.shortcut
+        joined = (None, ()) if shortcut is None else (shortcut.root, way(shortcut))
+        if fires or section.main.nodes:
+            sections.append(Section(way(section.main), section.end if fires else None, *joined))
+    return tuple(sections)
+
+
+def _pooled(origin: Origin, name: str, pools: dict[str, Pooling], takes: dict[str, list[str]]) -> str:
+    """Return what a term of a module's input is to a graph, behind nodes for its pooling, which are added."""
+    before = origin.module or ""
+    for number, pooling in enumerate(origin.pooling):
+        place = f"{name}:{number}"
+        pools[place], takes[place] = pooling, [before]
+        before = place
+    return before
+
+
+def _taps(module: nn.Module) -> int:
+    """Return the size of a module's kernel, 0 where it has no weights."""
+    if isinstance(module, nn.Conv2d):
+        return math.prod(module.kernel_size)
+    return 1 if isinstance(module, nn.Linear) else 0
+
+
+def _origins(observer: Observer, name: str) -> tuple[Origin, ...]:
     """Return where the input of a module comes from, the same at every call."""
     calls = observer.calls[name]
-    origins = [observer.graph.origin(call.input, name) for call in calls]
-    first = origins[0]
-    for number, origin in enumerate(origins):
-        source = len(observer.calls[origin.module]) if origin.module is not None else 0
-        in_turn = source != len(calls) or origin.call == number
-        if origin.module != first.module or origin.pooling != first.pooling or not in_turn:
+    every = [observer.graph.origins(call.input, name) for call in calls]
+    first = [(origin.module, origin.pooling) for origin in every[0]]
+    for number, origins in enumerate(every):
+        in_turn = all(
+            origin.module is None or len(observer.calls[origin.module]) != len(calls) or origin.call == number
+            for origin in origins
+        )
+        if [(origin.module, origin.pooling) for origin in origins] != first or not in_turn:
             what = "a module used twice in one timestep, or recurrent: its calls take their input from different places"
-            raise InputError(what, name, _told(origin), f"as at its first call, {_told(first)}")
-    return first
+            raise InputError(what, name, _told(origins), f"as at its first call, {_told(every[0])}")
+    return every[0]
 
 
-def _told(origin: Origin) -> str:
-    return "the model's input" if origin.module is None else f"call {origin.call + 1} of {origin.module}"
+def _told(origins: tuple[Origin, ...]) -> str:
+    return " + ".join(
+        "the model's input" if origin.module is None else f"call {origin.call + 1} of {origin.module}"
+        for origin in origins
+    )
 
 
 def _timesteps(observer: Observer) -> tuple[int, int]:
@@ -148,4 +211,6 @@ def _features(observer: Observer, name: str) -> int:
     rule = observer.rules.get(name)
     if rule is not None:
         return int(observer.calls[name][0].input.ndim) - (2 if rule.multi_step else 1)
+    if is_normalisation(observer.modules[name]):
+        return 3 if type(observer.modules[name]).__name__.endswith("2d") else 1
     return 3 if isinstance(observer.modules[name], nn.Conv2d) else 1

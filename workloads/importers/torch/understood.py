@@ -63,6 +63,8 @@ def _potentials(record: StepRecord, number: int, steps: int) -> tuple[Reals, Rea
     for part in network.parts(number):
         layer = network.layers[part]
         sums = sums + convolve(layer, _maps(record, part, steps), record.layers[part].weights.astype(np.float64))
+    if (identity := network.layers[number].identity) is not None:
+        sums = sums + _spikes(record, identity, steps)
     found = record.layers[number]
     if found.potentials is None or found.spikes is None:
         raise ValueError("a layer without neurons has no potentials")
@@ -81,6 +83,11 @@ def _maps(record: StepRecord, part: int, steps: int) -> Reals:
     if source == INPUT:
         direct = record.inputs.ndim == 4
         return real_inputs(record.network, record.inputs[:1] if direct else record.inputs[-steps:, :1])
+    return _spikes(record, source, steps)
+
+
+def _spikes(record: StepRecord, source: int, steps: int) -> Reals:
+    """Return what a layer fired at the last timesteps of the first sample, [T', 1, H, W, C]."""
     spikes = record.layers[source].spikes
     if spikes is None:
         raise ValueError("a source without neurons has no spikes")

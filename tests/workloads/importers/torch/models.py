@@ -11,6 +11,8 @@ from sklearn.datasets import load_digits
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
+torch.set_num_threads(1)  # models this small only wait for other threads
+
 T, BATCH, CLASSES = 4, 8, 10
 
 
@@ -88,6 +90,51 @@ def jelly(mode: str = "m", inner: nn.Module | None = None, **node: Any) -> nn.Se
     return model
 
 
+class Block(nn.Module):
+    """Two convolutions with normalisation, and what comes in added in front of the second neurons."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, neurons: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = _conv(inputs, outputs, 3, stride), _conv(outputs, outputs, 3)
+        self.norm1, self.norm2 = layer.BatchNorm2d(outputs), layer.BatchNorm2d(outputs)
+        self.lif1, self.lif2 = neurons(), neurons()
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1:
+            self.shortcut = nn.Sequential(_conv(inputs, outputs, 1, stride), layer.BatchNorm2d(outputs, affine=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm2(self.conv2(self.lif1(self.norm1(self.conv1(x)))))
+        out += self.shortcut(x)
+        return self.lif2(out)
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
+    return layer.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+
+def residual(neurons: Callable[[], nn.Module], mode: str = "s") -> nn.Sequential:
+    """A small ResNet: two blocks, the second with a strided shortcut; normalised behind every convolution."""
+    model = nn.Sequential(
+        _conv(1, 6, 3),
+        layer.BatchNorm2d(6),
+        neurons(),
+        Block(6, 6, 1, neurons),
+        Block(6, 8, 2, neurons),
+        layer.AdaptiveAvgPool2d(1),
+        layer.Flatten(),
+        layer.Linear(8, CLASSES),
+    )
+    functional.set_step_mode(model, mode)
+    return model
+
+
+def freeze_statistics(model: nn.Module) -> None:
+    """Have normalisation use its running statistics from now on, as captures want it."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
 def looped(model: nn.Module, pictures: Tensor) -> Tensor:
     """Call a model of single timesteps T times."""
     return torch.stack([model(pictures) for _ in range(T)])
@@ -117,6 +164,13 @@ def train(
         output = model(pictures[part]) if forward is None else forward(model, pictures[part])
         loss(output, classes[part]).backward()
         optimiser.step()
-        functional.reset_net(model)
+        _reset(model)
     optimiser.zero_grad()
     return optimiser
+
+
+def _reset(model: nn.Module) -> None:
+    functional.reset_net(model)
+    for module in model.modules():
+        if isinstance(module, snntorch.Leaky) and module.init_hidden:
+            module.reset_mem()

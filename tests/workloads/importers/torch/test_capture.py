@@ -28,10 +28,12 @@ from tests.workloads.importers.torch.models import (
     at_once,
     digits,
     enlarge,
+    freeze_statistics,
     jelly,
     looped,
     loss,
     rectangle,
+    residual,
     train,
 )
 from workloads.float_step import float_step
@@ -138,6 +140,72 @@ class TestEqualToOurStep:
         assert np.abs(conv.momentum).max() > 0
         assert captured.record.optimiser.learning_rate == np.float32(0.1)
         assert any(note.startswith("fc1: weights are 0.111") for note in captured.notes)
+
+
+def leaky() -> nn.Module:
+    return snntorch.Leaky(0.6, threshold=0.5, spike_grad=rectangle, init_hidden=True)
+
+
+@pytest.fixture(scope="module")
+def resnet() -> tuple[nn.Module, Capture, torch.optim.SGD]:
+    torch.manual_seed(10)
+    model = residual(leaky)
+    optimiser = train(model, looped)
+    freeze_statistics(model)
+    return model, capture(model, PICTURES, TARGET, loss, timesteps=T, optimiser=optimiser), optimiser
+
+
+class TestResidualNetworks:
+    """Small ResNets with normalisation by running statistics, whose scale and shift have been trained."""
+
+    def test_snntorch(self, resnet: tuple[nn.Module, Capture, torch.optim.SGD]) -> None:
+        captured = resnet[1]
+        check_equal(captured)
+        names = "conv1 bias2 conv2 bias3 conv3 bias4 conv4 bias5 projection5 conv5 bias6 fc6"
+        assert [layer.name for layer in captured.network.layers] == names.split()
+        assert captured.network.layers[4].identity == 0
+        assert "1, 3.norm1, 3.norm2, 4.norm1, 4.norm2, 4.shortcut.1: running statistics, scale and" in str(captured)
+
+    def test_the_optimiser_goes_on(self, resnet: tuple[nn.Module, Capture, torch.optim.SGD]) -> None:
+        model, captured, optimiser = resnet
+        conv, norm = model.get_submodule("3.conv1"), model.get_submodule("3.norm1")
+        scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().numpy()[:, None, None, None]
+        velocity = optimiser.state[conv.weight]["momentum_buffer"].permute(0, 2, 3, 1).numpy()
+        close(captured.record.layers[2].momentum * scale, velocity)
+        close(captured.record.layers[1].momentum.ravel(), optimiser.state[norm.bias]["momentum_buffer"].numpy())
+        told = f"3.conv1: weights are {abs(scale).min():g} to {abs(scale).max():g} x the model's, by channel; the same"
+        assert any(note.startswith(told) for note in captured.notes)
+
+    @pytest.mark.parametrize(("mode", "decay"), [("m", True), ("s", False)])
+    def test_spikingjelly(self, mode: str, decay: bool) -> None:
+        torch.manual_seed(11)
+        node = {"v_threshold": 0.2, "surrogate_function": surrogate.Rect(1.1), "detach_reset": True}
+        model = residual(lambda: neuron.LIFNode(**node, decay_input=decay, tau=1.6), mode)
+        forward = at_once if mode == "m" else looped
+        train(model, forward, steps=1)
+        freeze_statistics(model)
+        captured = capture(model, PICTURES, TARGET, loss, forward=forward)
+        check_equal(captured)
+        assert (captured.network.projection(5 if decay else 4) is not None) is decay
+
+    def test_a_channel_that_its_scale_silences(self) -> None:
+        torch.manual_seed(12)
+        model = residual(leaky)
+        freeze_statistics(model)
+        norm = model.get_submodule("3.norm1")
+        norm.weight.data[2], norm.bias.data[2] = 0.0, 0.4
+        captured = capture(model, PICTURES, TARGET, loss, timesteps=T)
+        check_equal(captured)
+        assert not captured.record.layers[2].weights[2].any()
+        assert captured.record.layers[2].weight_gradient[2].any()
+
+    def test_one_becomes_a_trace(self, resnet: tuple[nn.Module, Capture, torch.optim.SGD], tmp_path: Path) -> None:
+        resnet[1].write(tmp_path / "step.h5", Arithmetic(micro_batch=4))
+        with open_trace(tmp_path / "step.h5") as trace:
+            record = trace.record()
+        assert record.network == resnet[1].network
+        for got, want in zip(record.layers, resnet[1].record.layers, strict=True):
+            assert np.array_equal(got.gradients, round_to(want.gradients * 2**12, BINARY16))
 
 
 class TestOtherModels:

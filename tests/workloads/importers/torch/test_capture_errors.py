@@ -174,8 +174,17 @@ class TestModules:
     @pytest.mark.parametrize(
         ("between", "message"),
         [
-            (nn.MaxPool2d(2), "^2: a module that the machine cannot do, got 'MaxPool2d', allowed: Conv2d"),
-            (nn.BatchNorm2d(4), "^2: batch normalisation; fold it .*fuse_conv_bn_eval, got 'BatchNorm2d'"),
+            (nn.MaxPool2d(2), "^2: maximum pooling; the machine adds up, .*got 'MaxPool2d', allowed: nn.AvgPool2d in"),
+            (nn.ReLU(), "^2: a module that the machine cannot do, got 'ReLU', allowed: Conv2d"),
+            (nn.BatchNorm2d(4), "^2: normalised by the batch's own .*got 'BatchNorm2d, training mode', allowed: runn"),
+            (
+                nn.BatchNorm2d(4, track_running_stats=False).eval(),
+                "^2: normalised by the batch's own .*got 'BatchNorm2d, no running statistics'",
+            ),
+            (
+                nn.BatchNorm2d(4).eval(),
+                "^2: a scale and shift by channel is part of weights, and must follow them, got 'behind 1'",
+            ),
             (nn.Dropout(0.5), "^2: dropout, got 'p = 0.5', allowed: p = 0 while a step is captured"),
             (nn.AvgPool2d(3, 2), "^pooling before 4: the windows of a pooling must lie side by side"),
         ],
@@ -202,7 +211,17 @@ class TestModules:
         ("inner", "message"),
         [
             (lambda s: nn.functional.max_pool2d(s, 2), "got 'maximum pooling; the machine adds spikes up: average"),
-            (lambda s: s + 1.0, "an operation in front of it that the machine cannot do, got 'an addition of two"),
+            (
+                lambda s: s + 1.0,
+                "an operation in front of it that the machine cannot do, got 'an addition of a constant'",
+            ),
+            (lambda s: s - s.mean(), "got 'SubBackward0'"),
+            (lambda s: s * (1 - s), "got 'a product of branches, or with a constant'"),
+            (lambda s: s + nn.Parameter(torch.ones(1)), "a parameter outside of layers leads to it, allowed: weights"),
+            (
+                lambda s: nn.functional.batch_norm(s, None, None, training=True),
+                "got 'batch normalisation by a function; a module nn.BatchNorm2d'",
+            ),
             (lambda s: s.mean((1, 2)), "a mean over other axes than a square plane's"),
             (lambda s: torch.sigmoid(s), "got 'SigmoidBackward0'"),
         ],
@@ -248,6 +267,23 @@ def branches(model: Steps, x: Tensor) -> Tensor:
     return model.read_out(spikes.flatten(1)) + model.other(model.second(spikes)).flatten(1)[:, :CLASSES]
 
 
+def summed_spikes(model: Steps, x: Tensor) -> Tensor:
+    spikes = model.lif(model.conv(x))
+    return model.read_out((model.other(model.second(spikes)) + spikes).flatten(1))
+
+
+def membranes(model: Steps, x: Tensor) -> Tensor:
+    sums = model.conv(x)
+    return model.read_out(model.other(model.second(model.lif(sums)) + sums).flatten(1))
+
+
+def in_place(model: Steps, x: Tensor) -> Tensor:
+    spikes = model.lif(model.conv(x))
+    sums = model.second(spikes).view_as(x)
+    sums -= spikes
+    return model.read_out(model.other(sums).flatten(1))
+
+
 def detached(model: Steps, x: Tensor) -> Tensor:
     return model.read_out(model.other(model.second(model.lif(model.conv(x)).detach())).flatten(1))
 
@@ -257,7 +293,19 @@ class TestStructure:
         ("run", "message"),
         [
             (twice, "^conv: a module used twice in one timestep, or recurrent"),
-            (branches, "^second and read_out|^read_out and second: two modules take the output of lif"),
+            (branches, "^read_out and other: nothing that is captured takes what these modules give"),
+            (
+                summed_spikes,
+                r"^read_out: a sum of spikes, which are 0 and 1 on the machine \(SEW's ADD\); add in front",
+            ),
+            (
+                membranes,
+                "^conv: its sums go two ways; the machine keeps spikes, and adds those to later sums, got 'to lif",
+            ),
+            (
+                in_place,
+                "^other: an operation in front of it that the machine cannot do, got 'an operation in place, on",
+            ),
             (detached, r"^conv and second: two modules take the model's input \(or a detached tensor\)"),
         ],
     )
