@@ -24,12 +24,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rtl_models.errors import InputError
-from tlm.analysis.bandwidth.captures import captured_trace
 from tlm.config import load_config
 from tlm.simulation import simulate
 from workloads.network import Network, list_networks, load_network, parse_network
 from workloads.trace_file import open_trace
-from workloads.training_settings import TrainingSettings
 
 LIMITS_S = {"cifar-cnn": 5.0, "imagenet-resnet34": 60.0}  # one image, on two quiet cores
 LIMIT_BYTES = 2 << 30
@@ -61,7 +59,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.capture:
         try:
-            print(captured_trace(first_step(load_network(arguments.capture), arguments.batch)))
+            print(captured_step(load_network(arguments.capture), arguments.batch))
         except InputError as error:
             print(error)
             return 2
@@ -106,9 +104,12 @@ def capture(network: str, batch: int) -> Path:
     return Path(run_measured(command).output.splitlines()[-1])
 
 
-def first_step(network: Network, batch: int) -> TrainingSettings:
-    """Return a run of one step; one held-out image is evaluated, since nobody asks."""
-    return TrainingSettings(network, 1, 1, batch=batch, evaluated=1)
+def captured_step(network: Network, batch: int) -> Path:
+    """Return the kept trace of a run of one step; one held-out image is evaluated, since nobody asks."""
+    from tlm.analysis.bandwidth.captures import captured_trace  # a process that simulates does not load what trains
+    from workloads.training_settings import TrainingSettings
+
+    return captured_trace(TrainingSettings(network, 1, 1, batch=batch, evaluated=1))
 
 
 def simulate_command(trace: Path, overrides: Sequence[str] = ()) -> list[str]:
@@ -191,7 +192,7 @@ def grow(axis: str, values: Sequence[int]) -> dict[str, Any]:
     least_of = {"timesteps": 6, "layers": 4, "batch": 16}
     for value in values:
         timesteps, layers, batch = (value if axis == name else least for name, least in least_of.items())
-        path = captured_trace(first_step(small_network(timesteps, layers), batch))
+        path = captured_step(small_network(timesteps, layers), batch)
         with open_trace(path) as trace:
             times = []
             for _ in range(4):

@@ -12,7 +12,6 @@ from tlm.engines.context import Span
 from tlm.engines.hardware import ChipHardware
 from tlm.kernel.account import EngineAccount, Interval, State
 from tlm.kernel.payload import Command
-from tlm.kernel.recorder import TransactionRecorder
 from tlm.kernel.simulation import Simulation
 from tlm.memory.dram import ChannelUse
 from tlm.occupancy import Occupancy, OccupancyWatch
@@ -133,6 +132,8 @@ def simulate(
     if transactions is None:
         simulation.run()
     else:
+        from tlm.kernel.recorder import TransactionRecorder  # pyarrow is slow to load
+
         with TransactionRecorder(transactions) as recorder:
             chip.observe_transactions(recorder.record)
             simulation.run()

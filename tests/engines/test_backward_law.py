@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tlm.config import BackwardEngineConfig
 from tlm.engines.backward_law import BackwardUnits, BackwardUnitTiming, deal_groups
-from tlm.schedule.backward_tasks import GroupQueue
+from tlm.schedule.group_queue import GroupQueue
 
 LANES, ADDER = 4, 4
 Pairs = list[tuple[int, int]]

@@ -16,7 +16,8 @@ from tests.cosim.traces import make_step, small_network
 from tlm.config import Config, check_config
 from tlm.engines.backward_law import deal_groups
 from tlm.schedule.backward_items import backward_items, block_positions, is_union, step_operands
-from tlm.schedule.backward_tasks import UnitTask, backward_tasks, queue_groups
+from tlm.schedule.backward_tasks import UnitTask, backward_tasks
+from tlm.schedule.group_queue import queue_groups
 from workloads.network import Layer
 from workloads.trace_file import Trace, open_trace, write_trace
 

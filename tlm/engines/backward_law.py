@@ -19,7 +19,7 @@ from rtl_models.errors import InputError
 from rtl_models.units import Pattern
 from tlm.config import BackwardEngineConfig
 from tlm.engines.lut_row_law import next_set
-from tlm.schedule.backward_tasks import GroupQueue
+from tlm.schedule.group_queue import GroupQueue
 
 Cycles = NDArray[np.int64]
 Counts = NDArray[np.int64]

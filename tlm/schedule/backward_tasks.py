@@ -13,7 +13,8 @@ from rtl_models.formats import Bits, encode
 from rtl_models.reference.backward import Consumer, consumer_sums
 from rtl_models.reference.backward_items import BackwardTask
 from tlm.config import Config
-from tlm.schedule.backward_items import BackwardItems, add_reach, backward_items, block_positions
+from tlm.schedule.backward_items import add_reach, backward_items, block_positions
+from tlm.schedule.group_queue import GroupQueue, queue_groups
 from workloads.record import Flags, Floats
 
 Counts = NDArray[np.int64]
@@ -97,50 +98,6 @@ class GroupTasks:
         count = self.queue.group_items[group : group + 1]
         places = np.arange(self._ends[group] - count[0], self._ends[group])
         return self._packer.pack(0, self.queue, places, count)
-
-
-@dataclass(frozen=True)
-class GroupQueue:
-    """Work items and groups in the order in which units take them; empty masks are left out."""
-
-    positions: Counts
-    """[items]: the item's place among the (b, y, x) of its micro-batch."""
-    gradients: Counts
-    """[items]: non-zero gradients of each item."""
-    active: Counts
-    """[items]: wanted sums of each item."""
-    group_items: Counts
-    """[groups]: consecutive items that make a group."""
-    block_items: Counts
-    """[blocks]: consecutive items that make a block of positions; groups do not reach across."""
-
-
-def queue_groups(
-    items: BackwardItems,
-    tile: int,
-    block_size: int,
-    items_in_flight: int,
-    parts: Sequence[tuple[int, int]] | None = None,
-) -> GroupQueue:
-    """Return the groups of one channel tile: part by part, sample by sample in blocks of `block_size` positions."""
-    samples, height, width = items.gradients.shape
-    plane = height * width
-    active = items.active.reshape(-1, items.active.shape[-1])[:, tile]
-    positions = np.flatnonzero(active)
-    begins, ends = np.array(parts or ((0, plane),)).T
-    blocks = -(-(ends - begins) // block_size)  # of a sample, in each part
-    sample, place = np.divmod(positions, plane)
-    part = np.searchsorted(ends, place, side="right")
-    before = samples * (np.cumsum(blocks) - blocks)
-    block = before[part] + sample * blocks[part] + (place - begins[part]) // block_size
-    positions = positions[np.argsort(block, kind="stable")]
-    block_items = np.bincount(block, minlength=samples * int(blocks.sum()))
-    sizes = [np.full(-(-count // items_in_flight), items_in_flight, np.int64) for count in block_items]
-    for count, size in zip(block_items, sizes, strict=True):
-        if count % items_in_flight:
-            size[-1] = count % items_in_flight
-    gradients = items.elements(tile)[positions]
-    return GroupQueue(positions, gradients, active[positions], np.concatenate(sizes), block_items.astype(np.int64))
 
 
 class _Packer:
