@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tlm.accelerator import Accelerator
 from tlm.config import Config
@@ -44,8 +45,7 @@ class PortUse:
     moved_bytes: int
 
 
-@dataclass(frozen=True)
-class DramTransfer:
+class DramTransfer(NamedTuple):
     """One DRAM transaction, from the call to the last byte; `channel` is the DMA channel that it went through."""
 
     stream: str

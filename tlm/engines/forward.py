@@ -77,6 +77,8 @@ class ForwardEngine(Module):
 
     def table_data(self, array: int, stream: Stream, job: LutJob, number: int) -> Steps:
         """Wait for the job's row block of weights, those of a projection too."""
+        if number:
+            return
         groups = self._row_block_groups(stream, job.row_block)
         self._weights.release(array, min(groups.passing or groups.numbers))
         yield from self._weights.loaded.wait_for(max(groups.numbers) + 1, DRAM_READ)

@@ -92,6 +92,7 @@ class LutArray(Module):
         self.results: TokenChannel[LutJob] = TokenChannel("results", self, UNBOUNDED)
         self._clock = clock
         self._timing = timing
+        self._adder_latency_ps = clock.to_ps(timing.adder_latency_cycles)
         self._cycles = cycles or (lambda stream, job, number: timing.look_up_cycles(job.position_count))
         self._streams = streams
         self._port = port
@@ -123,11 +124,12 @@ class LutArray(Module):
                     yield from self._tables.put(tile, TABLE_IN_USE)
 
     def _look_up(self, process: Process) -> Steps:
+        env = self.env
         for number, (stream, jobs) in enumerate((s.stream, s.jobs) for s in self._streams):
             yield from self._port.begin(self.number, stream)
             after_ps = self._clock.to_ps(self._port.after_cycles(stream))
             latency_ps = self._clock.to_ps(self._timing.output_latency_cycles)
-            earliest_ps = end_ps = self.simulation.now_ps
+            earliest_ps = end_ps = env._now
             row = None
             for job in jobs:
                 row = self._row_of(stream, job)
@@ -143,7 +145,7 @@ class LutArray(Module):
                         earliest_ps = yield from self._serve(process, look_up_ps, earliest_ps)
                     else:
                         earliest_ps = yield from row.look_up(process, stream, job, tile, earliest_ps)
-                    end_ps = self.simulation.now_ps
+                    end_ps = env._now
                     yield from traffic.finish(process)
                     self.tiles_done += 1
                     self.look_up_cycles += look_up_cycles
@@ -158,8 +160,10 @@ class LutArray(Module):
 
     def _serve(self, process: Process, look_up_ps: int, earliest_ps: int) -> Steps:
         """Look one tile up; a position's next addition waits out the adder's latency (interlock)."""
-        yield from process.work(max(0, earliest_ps - self.simulation.now_ps))
-        next_ps = self.simulation.now_ps + self._clock.to_ps(self._timing.adder_latency_cycles)
+        env = self.env
+        if earliest_ps > env._now:
+            yield from process.work(earliest_ps - env._now)
+        next_ps = env._now + self._adder_latency_ps
         yield from process.work(look_up_ps)
         return next_ps
 

@@ -75,7 +75,8 @@ class WeightUpdateEngine(Module):
         else:
             part = self._spilled[array].gradient_part(stream, level - 1)
             yield from self._spilled[array].wait("gradients", stream, job, part)
-        context.order.start(stream)
+        if number == 0:
+            context.order.start(stream)
 
     def indices(self, array: int, stream: Stream, job: LutJob, number: int) -> Steps:
         """Take the tile's transposed indices."""

@@ -26,7 +26,8 @@ class State(StrEnum):
     BLOCKED = "blocked"
 
 
-_BUSY = State.BUSY  # looking up a member of an Enum is slow in Python 3.11
+BUSY, STARVED, BLOCKED = State.BUSY, State.STARVED, State.BLOCKED
+"""The states by themselves: looking up a member of an Enum is slow in Python 3.11."""
 
 
 class Interval(NamedTuple):
@@ -70,9 +71,12 @@ class Account:
         if now_ps != self._since_ps:
             self._book(now_ps)
         self.state = state
-        self.reason = "" if state is _BUSY else reason
+        self.reason = "" if state is BUSY else reason
         for engine in self._engines:
-            engine.refresh()
+            if state is not BUSY:
+                engine.refresh()
+            elif engine.state is not BUSY:
+                engine.switch(BUSY)  # whatever its other stages do
 
     @contextmanager
     def during(self, state: State, reason: str = "") -> Iterator[None]:
@@ -100,7 +104,7 @@ class Account:
     def totals_ps(self) -> dict[tuple[State, str], int]:
         """Return picoseconds per (state, reason) from the start until now; they add up to `elapsed_ps`."""
         self.switch(self.state, self.reason)
-        busy = {(_BUSY, ""): self._busy_ps} if self._busy_ps else {}
+        busy = {(BUSY, ""): self._busy_ps} if self._busy_ps else {}
         return busy | self._totals
 
     def state_ps(self, state: State) -> int:
@@ -113,7 +117,7 @@ class Account:
         return self._env._now - self.start_ps
 
     def _book(self, now_ps: int) -> None:
-        if self.state is _BUSY:
+        if self.state is BUSY:
             self._busy_ps += now_ps - self._since_ps
         else:
             key = (self.state, self.reason)
@@ -137,6 +141,9 @@ class Account:
             listener(interval)
 
 
+_NOTHING_SAID = 3  # more than any number in `EngineAccount._saying_less`
+
+
 class EngineAccount(Account):
     """Several stages seen as one engine, at every instant.
 
@@ -151,6 +158,8 @@ class EngineAccount(Account):
         super().__init__(env, name)
         self.stages: list[Account] = []
         self._inside = frozenset(inside)
+        self._saying_less = dict.fromkeys(inside, 1) | {IDLE: 1, FINISHED: 2}
+        """Reasons that say less than a wait, 0, and how much less."""
 
     def add(self, stage: Account) -> None:
         """Register one more stage, from now on."""
@@ -166,24 +175,19 @@ class EngineAccount(Account):
             self.switch(state, reason)
 
     def _combined(self) -> tuple[State, str]:
-        starved: str | None = None
         blocked: str | None = None
+        starved, least = IDLE, _NOTHING_SAID
         for stage in self.stages:
-            if stage.state is _BUSY:
-                return _BUSY, ""
-            if stage.state is State.BLOCKED and stage.reason not in self._inside:
+            state, reason = stage.state, stage.reason
+            if state is BUSY:
+                return BUSY, ""
+            if state is BLOCKED and reason not in self._inside:
                 if blocked is None:
-                    blocked = stage.reason
-            elif starved is None or self._preference(stage.reason) < self._preference(starved):
-                starved = stage.reason
+                    blocked = reason
+            elif least:
+                less = self._saying_less.get(reason, 0)
+                if less < least:
+                    starved, least = reason, less
         if blocked is not None:
-            return State.BLOCKED, blocked
-        return State.STARVED, IDLE if starved is None else starved
-
-    def _preference(self, reason: str) -> int:
-        """How little a reason says: 0 for a real wait; the smallest number wins."""
-        return _PREFERENCE.get(reason, 1 if reason in self._inside else 0)
-
-
-_PREFERENCE = {IDLE: 1, FINISHED: 2}
-"""Reasons that say less than a wait."""
+            return BLOCKED, blocked
+        return STARVED, starved

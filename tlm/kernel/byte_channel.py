@@ -8,7 +8,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 
 from simpy.events import Event
 
-from tlm.kernel.account import State
+from tlm.kernel.account import BLOCKED, STARVED
 from tlm.kernel.channel import whole_number
 from tlm.kernel.errors import CapacityError
 from tlm.kernel.level import LevelRecord
@@ -87,7 +87,7 @@ class ByteChannel(Component, Generic[T]):
         wait = Wait(self.env, "put", self._describe, size)
         wait.item = item
         self._putters.append(wait)
-        yield from wait.pause(State.BLOCKED, reason or self._name)
+        yield from wait.pause(BLOCKED, reason or self._name)
 
     def try_put(self, item: T, size_bytes: SupportsIndex) -> bool:
         """Put one item in if that needs no waiting; return whether it did. Raises as `put` does."""
@@ -103,7 +103,7 @@ class ByteChannel(Component, Generic[T]):
             return self._items.popleft()
         wait = Wait(self.env, "get", self._describe)
         self._getters.append(wait)
-        lease: Lease[T] = yield from wait.pause(State.STARVED, reason or self._name)
+        lease: Lease[T] = yield from wait.pause(STARVED, reason or self._name)
         return lease
 
     def get(self, reason: str | None = None) -> Generator[Event, Any, T]:

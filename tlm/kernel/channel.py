@@ -15,7 +15,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 
 from simpy.events import Event
 
-from tlm.kernel.account import State
+from tlm.kernel.account import BLOCKED, STARVED
 from tlm.kernel.errors import CapacityError
 from tlm.kernel.level import LevelRecord, RecordedItems
 from tlm.kernel.module import Component, Parent
@@ -83,7 +83,7 @@ class TokenChannel(Component, Generic[T]):
         wait = Wait(self.env, "put", self._describe)
         wait.item = item
         self._putters.append(wait)
-        yield from wait.pause(State.BLOCKED, reason or self._name)
+        yield from wait.pause(BLOCKED, reason or self._name)
 
     def get(self, reason: str | None = None) -> Generator[Event, Any, T]:
         """Take the oldest token out and return it; wait (starved) while the channel is empty."""
@@ -91,7 +91,7 @@ class TokenChannel(Component, Generic[T]):
             return self._take() if self._putters else self._items.popleft()
         wait = Wait(self.env, "get", self._describe)
         self._getters.append(wait)
-        item: T = yield from wait.pause(State.STARVED, reason or self._name)
+        item: T = yield from wait.pause(STARVED, reason or self._name)
         return item
 
     def try_put(self, item: T) -> bool:

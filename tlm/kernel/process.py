@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 from simpy.events import NORMAL, Event, Timeout
 from simpy.events import Process as SimpyProcess
 
-from tlm.kernel.account import Account, State
+from tlm.kernel.account import BUSY, Account, State
 from tlm.kernel.environment import WholeTimeEnvironment
 from tlm.kernel.errors import ElaborationError, ProcessError
 from tlm.kernel.time import whole_ps
@@ -18,8 +18,6 @@ Steps = Generator[Event, Any, Any]
 """What a process body, and every blocking call, returns: to be run by ``yield from``."""
 Body = Callable[["Process"], Steps]
 """A generator function that takes its own process."""
-
-_BUSY = State.BUSY  # looking up a member of an Enum is slow in Python 3.11
 
 
 def process_name(body: Body) -> str:
@@ -64,11 +62,11 @@ class Process(SimpyProcess):
         account, timer, now_ps = self.account, self._timer, env._now
         before, because = account.state, account.reason
         if account.watched:
-            account.switch(_BUSY)
+            account.switch(BUSY)
         else:
             if now_ps != account._since_ps:
                 account._book(now_ps)
-            account.state, account.reason = _BUSY, ""
+            account.state, account.reason = BUSY, ""
         timer.callbacks = []
         heappush(env._queue, (now_ps + duration_ps, NORMAL, next(env._eid), timer))
         yield timer
@@ -107,7 +105,7 @@ class Wait(Event):
         self.amount = amount
         self.item: Any = None
         self._describe = describe
-        process = env.active_process
+        process = env._active_proc
         if not isinstance(process, Process):
             raise ProcessError("must be called from a process of the simulation", describe(self))
         self.process = process

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from tlm.kernel.account import State
+from tlm.kernel.account import BLOCKED, STARVED
 from tlm.kernel.adapters import BlockingCaller, BlockingServer
 from tlm.kernel.errors import ElaborationError, ProcessError, ProtocolError
 from tlm.kernel.module import Component, Parent
-from tlm.kernel.payload import Command, Payload, Phase, Reply, Response
+from tlm.kernel.payload import INCOMPLETE, READ, Payload, Phase, Reply
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.protocol import BACKWARD, FORWARD, PhaseChecker
 from tlm.kernel.time import whole_ps
@@ -93,13 +93,13 @@ class InitiatorSocket(Component):
         The process is booked as starved while it reads and as blocked while it writes; the reason is the
         socket's name unless given. Raises ProtocolError if the target leaves the response incomplete.
         """
-        link = self.link
-        process = self.env.active_process
+        link, env = self.link, self.env
+        process = env._active_proc
         if not isinstance(process, Process):
             raise ProcessError("must be called from a process of the simulation", f"b_transport on {self.name}")
-        payload.response = Response.INCOMPLETE
-        start_ps = self.simulation.now_ps
-        state = State.STARVED if payload.command is Command.READ else State.BLOCKED
+        payload.response = INCOMPLETE
+        start_ps = env._now
+        state = STARVED if payload.command is READ else BLOCKED
         account = process.account
         before, because = account.state, account.reason
         account.switch(state, reason or self._name)
@@ -110,10 +110,10 @@ class InitiatorSocket(Component):
                 yield from link.target.b_transport(payload)
         finally:
             account.switch(before, because)
-        if payload.response is Response.INCOMPLETE:
+        if payload.response is INCOMPLETE:
             raise ProtocolError("target left the response incomplete", link.name, str(payload.command))
         if self.observers:
-            link.report(payload, start_ps, self.simulation.now_ps)
+            link.report(payload, start_ps, env._now)
 
     def nb_transport_fw(self, payload: Payload, phase: Phase, delay_ps: int = 0) -> Reply:
         """Send BEGIN_REQ or END_RESP to the target; the phase takes effect after `delay_ps`.
@@ -123,7 +123,7 @@ class InitiatorSocket(Component):
         if self.nb_transport_bw is None:
             raise ElaborationError("non-blocking initiator has no nb_transport_bw", self.name)
         if phase is Phase.BEGIN_REQ:
-            payload.response = Response.INCOMPLETE
+            payload.response = INCOMPLETE
         return self.link.forward(payload, phase, delay_ps)
 
     def transport_dbg(self, payload: Payload) -> int:

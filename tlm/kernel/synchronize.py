@@ -11,7 +11,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 
 from simpy.events import Event
 
-from tlm.kernel.account import State
+from tlm.kernel.account import BLOCKED, STARVED
 from tlm.kernel.errors import LevelError
 from tlm.kernel.module import Component, Parent
 from tlm.kernel.process import Steps, Wait
@@ -44,7 +44,7 @@ class Watermark(Component):
             return
         wait = Wait(self.env, "level", self._describe, target)
         heappush(self._waits, (target, next(self._order), wait))
-        yield from wait.pause(State.STARVED, reason or self._name)
+        yield from wait.pause(STARVED, reason or self._name)
 
     def _describe(self, wait: Wait) -> str:
         return f"level {wait.amount} on {self.name} (level {self.level})"
@@ -69,7 +69,7 @@ class Rendezvous(Component, Generic[T]):
         wait = Wait(self.env, "put", self._describe)
         wait.item = item
         self._putters.append(wait)
-        yield from wait.pause(State.BLOCKED, reason or self._name)
+        yield from wait.pause(BLOCKED, reason or self._name)
 
     def get(self, reason: str | None = None) -> Generator[Event, Any, T]:
         """Take one item over and return it; wait (starved) until someone brings one."""
@@ -81,7 +81,7 @@ class Rendezvous(Component, Generic[T]):
             return item
         wait = Wait(self.env, "get", self._describe)
         self._getters.append(wait)
-        item = yield from wait.pause(State.STARVED, reason or self._name)
+        item = yield from wait.pause(STARVED, reason or self._name)
         return item
 
     def _describe(self, wait: Wait) -> str:

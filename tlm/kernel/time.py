@@ -20,6 +20,8 @@ def whole_ps(value: SupportsIndex, what: str = "duration") -> int:
 
     Raises TimeValueError if `value` is not an integer or is negative.
     """
+    if type(value) is int and value >= 0:  # nearly always, and the innermost loops come by here
+        return value
     try:
         value_ps = operator.index(value)
     except TypeError:

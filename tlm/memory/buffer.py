@@ -11,7 +11,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from itertools import count
 
-from tlm.kernel.account import State
+from tlm.kernel.account import BLOCKED, STARVED, State
 from tlm.kernel.module import Module, Parent
 from tlm.kernel.process import Process, Steps
 from tlm.kernel.time import Clock
@@ -59,37 +59,41 @@ class BufferPorts(Module):
         if size_bytes <= 0:
             return None
         self.moved_bytes += size_bytes
-        duration_ps = max(1, duration_ps)
-        self._follow()
-        self._settle(self.simulation.now_ps)
-        flow = Flow(
-            -(-(size_bytes * self._period_ps << _DEMAND_BITS) // duration_ps), self._time + (duration_ps << _TIME_BITS)
-        )
-        heappush(self._flows, (flow.end, next(self._numbers), flow))
-        self._demand += flow.demand
-        self._peak_demand = max(self._peak_demand, self._demand)
+        if duration_ps < 1:
+            duration_ps = 1
+        now_ps = self.env._now
+        self._follow(now_ps)
+        self._settle(now_ps)
+        demand = -(-(size_bytes * self._period_ps << _DEMAND_BITS) // duration_ps)
+        end = self._time + (duration_ps << _TIME_BITS)
+        flow = Flow(demand, end)
+        heappush(self._flows, (end, next(self._numbers), flow))
+        self._demand += demand
+        if self._demand > self._peak_demand:
+            self._peak_demand = self._demand
         return flow
 
     def finish(self, process: Process, flow: Flow | None, state: State) -> Steps:
         """Wait until the flow is through, booked as `state` (starved by a read, blocked by a write) for the port."""
         if flow is None or flow.done:
             return
-        self._follow()
+        env = self.env
+        self._follow(env._now)
         if flow.done:
             return
         with process.account.during(state, self.reason):
             while not flow.done:
-                yield self.simulation.timeout(self._next_end_ps() - self.simulation.now_ps)
-                self._follow()
+                yield env.timeout(self._next_end_ps() - env._now)
+                self._follow(env._now)
 
-    def _follow(self) -> None:
+    def _follow(self, now_ps: int) -> None:
         """Let all flows end that are through by now."""
-        now_ps = self.simulation.now_ps
-        while self._flows:
+        flows = self._flows
+        while flows:
             end_ps = self._next_end_ps()
             if end_ps > now_ps:
                 return
-            end, _, flow = heappop(self._flows)
+            end, _, flow = heappop(flows)
             flow.done = True
             self._now_ps, self._time = end_ps, end
             self._demand -= flow.demand
@@ -121,11 +125,11 @@ class Transfer:
 
     def read(self, ports: BufferPorts, size_bytes: int) -> Transfer:
         """Begin to read `size_bytes` over the transaction's duration."""
-        return self._begin(ports, size_bytes, State.STARVED)
+        return self._begin(ports, size_bytes, STARVED)
 
     def write(self, ports: BufferPorts, size_bytes: int) -> Transfer:
         """Begin to write `size_bytes` over the transaction's duration."""
-        return self._begin(ports, size_bytes, State.BLOCKED)
+        return self._begin(ports, size_bytes, BLOCKED)
 
     def finish(self, process: Process) -> Steps:
         """Wait until all of it has passed, booked for the port that is late."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
-from tlm.kernel.account import State
+from tlm.kernel.account import BLOCKED, STARVED
 from tlm.kernel.byte_channel import ByteChannel
 from tlm.kernel.channel import TokenChannel
 from tlm.kernel.errors import CapacityError
 from tlm.kernel.level import LevelRecord
 from tlm.kernel.module import Module, Parent
-from tlm.kernel.payload import Command, Payload
+from tlm.kernel.payload import READ, Command, Payload
 from tlm.kernel.process import Process, Steps, Wait
 from tlm.kernel.socket import InitiatorSocket, TargetSocket
 from tlm.kernel.synchronize import Watermark
@@ -23,8 +23,7 @@ DRAM_READ = "DRAM read"
 DRAM_WRITE = "DRAM write"
 
 
-@dataclass(frozen=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """One contiguous transfer of a stream. A read may have to wait until `ready` has reached `level`."""
 
     stream: str
@@ -90,14 +89,14 @@ class Dma(Module):
         """Carry out one descriptor; return when its last byte has arrived."""
         offsets = range(0, item.length_bytes, self.chunk_bytes)
         chunks = _Chunks(len(offsets))
-        waiting = DRAM_READ if command is Command.READ else DRAM_WRITE
+        waiting = DRAM_READ if command is READ else DRAM_WRITE
         for offset in offsets:
             length = min(self.chunk_bytes, item.length_bytes - offset)
             payload = Payload(command, item.address + offset, length, item.stream)
             yield from self._queue.put((payload, chunks), waiting)
         if chunks.left:
             chunks.done = Wait(self.env, item.stream, self._describe, chunks.left)
-            yield from chunks.done.pause(State.STARVED, waiting)
+            yield from chunks.done.pause(STARVED, waiting)
 
     def _work(self, process: Process) -> Steps:
         path = self._path
@@ -109,8 +108,8 @@ class Dma(Module):
             else:
                 flow = ports.begin(payload.length, path.least_ps(payload.length))
                 yield from self.socket.b_transport(payload)
-                reads = payload.command is Command.READ
-                yield from ports.finish(process, flow, State.BLOCKED if reads else State.STARVED)
+                if flow is not None and not flow.done:
+                    yield from ports.finish(process, flow, BLOCKED if payload.command is READ else STARVED)
             payload.require_ok()
             chunks.left -= 1
             if not chunks.left and chunks.done is not None:

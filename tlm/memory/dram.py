@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tlm.kernel.module import Module, Parent
-from tlm.kernel.payload import Command, Payload, Response
+from tlm.kernel.payload import OK, Command, Payload, Response
 from tlm.kernel.process import Steps
 from tlm.kernel.socket import TargetSocket
 from tlm.memory.channel_load import ChannelLoad
@@ -41,10 +41,11 @@ class Dram(Module):
         if payload.end_address > self.capacity_bytes:
             payload.response = Response.ADDRESS_ERROR
             return
-        self.bytes_by_stream[payload.stream, payload.command] += payload.length
-        self.burst_bytes_by_stream[payload.stream, payload.command] += self._moved_bytes(payload)
+        key = (payload.stream, payload.command)
+        self.bytes_by_stream[key] += payload.length
+        self.burst_bytes_by_stream[key] += self._moved_bytes(payload)
         yield from self._serve(payload)
-        payload.response = Response.OK
+        payload.response = OK
 
     @property
     def peak_bytes_per_us(self) -> float:
