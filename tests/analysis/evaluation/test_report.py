@@ -59,13 +59,39 @@ def test_what_is_inside_the_range_and_what_does_not_fit(content: dict[str, Any])
 
 def test_stages_and_means_stand_in_a_table(content: dict[str, Any]) -> None:
     (network,) = content["networks"]
-    _, stages, sparsity, engines = all_tables(content)
+    _, stages, sparsity, _ = all_tables(content)
     assert [row[0] for row in stages.rows] == ["0 %, step 1", "100 %, step 3", "mean", "GPU"]
     assert "(briefly trained)" in stages.title
-    assert stages.rows[0][2] == spread(network["stages"][0]["speedup"])
-    assert stages.rows[2][3] == spread(network["image_energy_j"], 1e6)
-    assert sparsity.rows[1][2] == f"{network['stages'][1]['firing_rate']:.2f}"
-    assert {row[0] for row in engines.rows} >= {"forward, busy", "buffers, energy", "DRAM, MB an image"}
+    for row, stage in zip(stages.rows, network["stages"], strict=False):
+        micro = (short(stage["image_s"] * 1e6), spread(stage["image_energy_j"], 1e6))
+        assert row[1:] == (micro[0], spread(stage["speedup"]), micro[1], spread(stage["energy_ratio"]))
+    mean = (short(network["image_s"] * 1e6), spread(network["image_energy_j"], 1e6))
+    assert stages.rows[2][1:] == (mean[0], spread(network["speedup"]), mean[1], spread(network["energy_ratio"]))
+    gpu = network["gpu"]
+    assert stages.rows[3][1:] == (spread(gpu["image_s"], 1e6), "", spread(gpu["image_energy_j"], 1e6), "")
+    shares = ("loss", "firing_rate", "active_masks", "nonzero_gradients", "zero_index_groups")
+    for row, stage in zip(sparsity.rows, network["stages"], strict=True):
+        assert row[1:] == tuple(f"{stage[key]:.2f}" for key in shares)
+
+
+def test_what_is_busy_and_what_takes_energy_stands_in_a_table(content: dict[str, Any]) -> None:
+    (network,) = content["networks"]
+    engines = list(all_tables(content))[3]
+    assert engines.headings == ("part", "0 %", "100 %")
+    found = {row[0]: row[1:] for row in engines.rows}
+    stages = network["stages"]
+    wanted = {
+        f"{name.replace('_', ' ')}, busy": tuple(f"{stage['busy'][name]:.0%}" for stage in stages)
+        for name in stages[0]["busy"]
+        if name != "host"
+    }
+    whole = [sum(stage["groups_j"].values()) for stage in stages]
+    wanted |= {
+        f"{group}, energy": tuple(f"{s['groups_j'][group] / all_j:.0%}" for s, all_j in zip(stages, whole, strict=True))
+        for group in stages[0]["groups_j"]
+    }
+    wanted["DRAM, MB an image"] = tuple(short(stage["dram_bytes"] / 24 / 1e6) for stage in stages)
+    assert found == wanted
 
 
 def test_a_stage_without_gradients_is_said_to_have_stalled(content: dict[str, Any]) -> None:

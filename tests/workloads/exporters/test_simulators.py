@@ -21,6 +21,13 @@ def weighted(net: Network) -> list[Any]:
     return [layer for layer in net.layers if layer.source != CONSTANT]
 
 
+WIDE = small_network(
+    input={"shape": [8, 7, 3], "exponent": 4},
+    layers=[{"conv": {"channels": 9, "kernel": [3, 2], "stride": 2}}, {"conv": {"channels": 4, "kernel": [3, 3]}}],
+)
+"""A plane of 8 x 7 under a kernel of 3 x 2."""
+
+
 class TestScaleSim:
     def test_convolutions(self) -> None:
         lines = convolutions(load_network("cifar-cnn")).splitlines()
@@ -45,6 +52,16 @@ class TestScaleSim:
         for name, m, n, k, _ in products:
             layer = next(layer for layer in layers if layer.name == name.partition(".")[0])
             assert int(m) * int(n) * int(k) == 3 * net.timesteps * layer.macs_per_timestep()
+
+    def test_planes_that_are_not_square_and_products_of_each_pass(self) -> None:
+        assert convolutions(WIDE).splitlines()[1:] == ["conv1, 7, 6, 3, 2, 3, 9, 2,", "conv2, 3, 3, 3, 3, 9, 4, 1,"]
+        assert matrix_products(WIDE, images=2).splitlines()[1:] == [
+            "conv1.forward, 54, 9, 18,",
+            "conv1.update, 18, 9, 54,",
+            "conv2.forward, 6, 4, 81,",
+            "conv2.backward, 6, 81, 4,",
+            "conv2.update, 81, 4, 6,",
+        ]
 
     def test_configuration(self, tmp_path: Path) -> None:
         files = write_scale_sim(network(), tmp_path / "new", SystolicArray(16, 8, "ws", 64))
@@ -132,6 +149,13 @@ class TestSataSim:
             total += macs
         spikes = sum(entry["input_nonzero"] * entry["dense_macs"] for entry in ROWS)
         assert told["General"] == {"timestep": 2, "sparsity": pytest.approx(1 - spikes / total)}
+
+    def test_planes_that_are_not_square(self) -> None:
+        sizes = {"H_h": 8, "H_w": 7, "C": 3, "R_h": 3, "R_w": 2, "K": 9, "E_h": 3, "E_w": 3}
+        assert training_layers(WIDE)["conv1"] == {"type": "2dconv", **sizes}
+        told = inference_layers(WIDE)[0]["attributes"]
+        assert list(told.values()) == [6, 5, 3, 2, 3, 9, 2]
+        assert list(told)[:4] == ["IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width"]
 
     def test_without_a_trace_everything_is_dense(self, tmp_path: Path) -> None:
         write_sata_sim(small_network(), tmp_path)

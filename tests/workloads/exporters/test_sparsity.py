@@ -29,6 +29,8 @@ def thin(record: StepRecord) -> StepRecord:
     assert layer.masks is not None
     layer.spikes[..., :2] = 0
     layer.spikes[0, ..., 4] = 0
+    layer.spikes[:, 1:, ..., 3] = 0  # fires in the first image alone
+    layer.spikes[:, 0, 0, 0, 3] = 1
     layer.masks[1, :, 1] = 0
     layer.gradients[2, 0, 0, 0] = 0
     record.inputs[..., 0, 2, :] = 0

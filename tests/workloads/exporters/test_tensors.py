@@ -57,10 +57,16 @@ def test_spikes_that_enter_and_gradients_without_the_loss_scale(tmp_path: Path) 
     np.testing.assert_array_equal(step["inputs"], record.inputs.transpose(0, 1, 4, 2, 3))
     hidden, last = record.layers
     np.testing.assert_array_equal(step["conv1.gradients"] * 4096, hidden.gradients.transpose(0, 1, 4, 2, 3))
-    np.testing.assert_array_equal(
-        step["fc2.weight_gradient"] * 4096, last.weight_gradient.transpose(0, 3, 1, 2).reshape(4, -1)
-    )
-    np.testing.assert_array_equal(step["fc2.weight_new_master"], last.new_master.transpose(0, 3, 1, 2).reshape(4, -1))
+    weights = {"": "weights", "_gradient": "weight_gradient"}
+    weights |= {f"_{name}": name for name in ("master", "momentum", "new_master", "new_momentum")}
+    weights["_new"] = "new_weights"
+    for suffix, name in weights.items():
+        scale = 4096 if suffix == "_gradient" else 1
+        for layer, found in ((hidden, step[f"conv1.weight{suffix}"]), (last, step[f"fc2.weight{suffix}"])):
+            wanted = getattr(layer, name).transpose(0, 3, 1, 2)
+            np.testing.assert_array_equal(found * scale, wanted.reshape(found.shape), err_msg=name)
+    assert step["fc2.weight"].shape == (4, 180)
+    assert {name.partition("weight")[2] for name in step if "weight" in name} == set(weights)
 
 
 def test_words_of_mistakes(trace: Trace, tmp_path: Path) -> None:
