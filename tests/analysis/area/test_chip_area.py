@@ -17,6 +17,7 @@ from tlm.analysis.area.chip_area import (
     GROUPS,
     INTERFACE,
     UPDATE,
+    VECTOR,
     ChipArea,
     check_budget,
     chip_area,
@@ -120,6 +121,29 @@ def test_a_buffer_by_hand() -> None:
     assert found.transistors == Range.exact(6 * 2**23)
     one_port = area("buffers.output_bytes=1048576", "buffer_ports.output.ports=1").component(BUFFERS, "output")
     assert one_port.area_mm2.nominal == pytest.approx(found.area_mm2.nominal / 1.4)
+
+
+@pytest.mark.parametrize(("group", "name"), [(FORWARD, "forward_engine"), (UPDATE, "weight_update_engine")])
+def test_accumulator_memories_by_hand(group: str, name: str) -> None:
+    """A memory a row of 32-bit sums, read and written in every cycle: two ports, in a small array."""
+    found = area(f"{name}={{arrays: 3, rows: 5, accumulator_depth: 256}}").component(group, "accumulator memories")
+    assert (found.count, found.bits) == (15, 15 * 256 * 32)
+    cell, second, efficiency = (
+        constants().range(constant).nominal for constant in ("sram_cell", "second_port_area", "small_array_efficiency")
+    )
+    assert found.area_mm2.nominal == pytest.approx(found.bits * cell * second / efficiency / 1e6)
+
+
+def test_how_many_vector_units_there_are() -> None:
+    found = area("weight_update_engine={arrays: 3, rows: 5}", "neuron_unit.width=6", "gradient_unit.width=7")
+    counts = {c.name: c.count for c in found.components if c.group == VECTOR}
+    assert counts == {
+        "neuron unit": 6,
+        "gradient unit": 7,
+        "optimiser unit": load_config("h2learn").optimiser_unit.width,
+        "weight gradient unit": 3 * 5,  # one a row of the update engine
+        "transposition unit": 1,
+    }
 
 
 def test_control_is_a_share_of_the_logic() -> None:

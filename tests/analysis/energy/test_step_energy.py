@@ -76,7 +76,8 @@ def test_counts_are_those_of_the_simulation() -> None:
 def test_lines_of_the_engines_and_units() -> None:
     """Every line but those of buffers, DRAM and leakage, its count and what one of it costs (docs/energy.md)."""
     config, result, energy = run()
-    did, unit, area = energy.activity, UnitEnergy(constants()), chip_area(config)
+    did = replace(energy.activity, gradients=energy.activity.gradients - 1)  # as where neurons are computed twice
+    energy, unit, area = step_energy(config, result, did), UnitEnergy(constants()), chip_area(config)
     expected: dict[tuple[str, str], tuple[int, Range]] = {}
     for group, name, engine in ((FORWARD, "forward", did.forward), (UPDATE, "weight_update", did.weight_update)):
         depth = getattr(config, f"{name}_engine").accumulator_depth
@@ -200,6 +201,16 @@ class TestDram:
         assert line_pj(energy, DRAM, "data") == pytest.approx(bursts * 32 * 8 * 2.71)
         assert line_pj(energy, DRAM, "refreshes") == pytest.approx(commands["REFAB"] * 60.8e3 / 2)
         assert line_pj(energy, DRAM, "refreshes by bank") == pytest.approx(commands["REFPB"] * 60.8e3 / 32)
+
+    def test_every_command_that_moves_data_counts(self) -> None:
+        config, result, energy = run(*BANKED)
+        commands = {"ACT": 3, "RD": 1, "RDA": 10, "WR": 100, "WRA": 1000, "REFAB": 5, "REFPB": 7}
+        only = replace(result, dram_channels=[replace(result.dram_channels[0], commands=Counter(commands))])
+        lines = {
+            line.name: line.count for line in step_energy(config, only, energy.activity).lines if line.group == DRAM
+        }
+        assert lines.pop("standby") == result.time_ps
+        assert lines == {"rows activated": 3, "data": 1111 * 32, "refreshes": 5, "refreshes by bank": 7}
 
     @pytest.mark.parametrize(("standard", "pj_per_bit"), [("DDR4", 17.5), ("LPDDR5", 8), ("HBM3", 3.44)])
     def test_other_standards_are_priced_by_the_byte(self, standard: str, pj_per_bit: float) -> None:

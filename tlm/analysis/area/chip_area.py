@@ -78,7 +78,7 @@ def chip_area(config: Config, table: Constants | None = None) -> ChipArea:
         *_vector_units(config, table),
         *_buffers(config, table),
     ]
-    made = Range.total(part.transistors for part in parts if part.group != BUFFERS and part.bits == 0)
+    made = Range.total(part.transistors for part in parts if part.bits == 0)
     flip_flops = sum(part.flip_flops for part in parts)
     return ChipArea((*parts, _control(made, flip_flops, table), _interface(config, table)))
 
