@@ -75,6 +75,7 @@ def test_a_row_a_point_with_what_its_simulation_says(whole: Path) -> None:
     step, area = measure(trace, config, trace.batch), chip_area(config).area_mm2
     assert (row["network"], row["timesteps"], row["batch"], row["images"]) == ("spikes-linear", 2, 5, 5)
     assert row["time_ps"] == step["time_ps"] == round(row["time_s"] * 1e12)
+    assert row["cycles"] == -(-row["time_ps"] // config.clock_period_ps)
     energy = {end: row[f"energy_j{end}"] for end in ("", "_low", "_high")}
     assert energy == pytest.approx({e: step["energy_pj"][e[1:] or "nominal"] / 1e12 for e in energy})
     assert (row["area_mm2_low"], row["area_mm2"], row["area_mm2_high"]) == (area.low, area.nominal, area.high)

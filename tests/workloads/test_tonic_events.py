@@ -21,6 +21,7 @@ from workloads.datasets import choose_dataset, register
 from workloads.events import bin_events
 from workloads.nmnist import read_events
 from workloads.tonic_events import tonic_dataset
+from workloads.tonic_named import NamedRecordings
 
 FIELDS = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
 SENSOR = (4, 6)
@@ -239,6 +240,37 @@ class TestTonicItself:
             choose_dataset(small_network(), "tonic:POKERDVS", tmp_path)
         with pytest.raises(InputError, match=r"^data: the files of tonic:NMNIST are needed, got 'nothing'"):
             choose_dataset(net, "tonic:NMNIST")
+
+    def test_sides_of_the_sensor_parts_and_classes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tonic: Any
+    ) -> None:
+        """Those of tonic's own that need no other package have square sensors."""
+
+        class Oblong:
+            sensor_size = (6, 4, 2)  # columns, rows
+            classes = ("a", "b", "c", "d", "e")
+
+            def __init__(self, save_to: str, train: bool = True) -> None:
+                assert save_to == str(tmp_path)
+                self.targets = [0, 1, 2] if train else [1, 0]
+
+            def __len__(self) -> int:
+                return len(self.targets)
+
+            def __getitem__(self, index: int) -> tuple[NDArray[Any], int]:
+                return np.array([(5, 0, 0, 1), (0, 3, 9, 0)], FIELDS), self.targets[index]
+
+        monkeypatch.setattr(tonic.datasets, "OBLONG", Oblong, raising=False)
+        named = NamedRecordings("tonic:OBLONG")
+        assert named.sensor == (4, 6)
+        assert named.accepts == "spikes [H, W, 2], H dividing 4 and W 6"
+        for plane, fits in (((4, 6), True), ((2, 3), True), ((6, 4), False)):
+            assert named.fits(small_network(input={"shape": [*plane, 2], "coding": "spikes"})) is fits
+        dataset = named.dataset(tmp_path, (4, 6), 2)
+        split = dataset.load()
+        assert (split.train.labels.tolist(), split.held_out.labels.tolist()) == ([0, 1, 2], [1, 0])
+        assert (dataset.classes, dataset.name) == (5, "tonic:OBLONG")
+        assert np.argwhere(split.train.take(np.array([0])).images[0]).tolist() == [[0, 0, 5, 1], [1, 3, 0, 0]]
 
     def test_nothing_is_downloaded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tonic: Any) -> None:
         monkeypatch.setattr(tonic.datasets.NMNIST, "download", pytest.fail)
