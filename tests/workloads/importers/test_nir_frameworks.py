@@ -135,50 +135,83 @@ def test_snntorch(reset: str, option: str, images: NDArray[np.uint8], tmp_path: 
     assert compare(built, images, spikes) > 0.999
 
 
-def test_a_residual_network(images: NDArray[np.uint8], tmp_path: Path) -> None:
-    """Two blocks of SpikingJelly, the second with a strided convolution in its shortcut."""
-    pytest.importorskip("spikingjelly")
-    from spikingjelly.activation_based import functional, layer, neuron
-    from spikingjelly.activation_based.nir_exchange import export_to_nir
+class Residual(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """Two blocks, the second with a strided convolution in its shortcut."""
 
-    class Residual(torch.nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            nodes = (neuron.IFNode(v_threshold=threshold) for threshold in (0.25, 0.25, 0.25, 0.5, 0.5))
-            self.lif1, self.lif2, self.lif3, self.lif4, self.lif5 = nodes
-            sizes = ((1, 4, 2), (4, 4, 1), (4, 4, 1), (4, 6, 2), (6, 6, 1))
-            self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = (
-                layer.Conv2d(inputs, outputs, 3, stride=stride, padding=1) for inputs, outputs, stride in sizes
-            )
-            self.shortcut = layer.Conv2d(4, 6, 1, stride=2)
-            self.flatten, self.fc = layer.Flatten(), layer.Linear(24, 10)
+    def __init__(self, neurons: list[Any]) -> None:
+        super().__init__()
+        self.lif1, self.lif2, self.lif3, self.lif4, self.lif5 = neurons
+        sizes = ((1, 4, 2), (4, 4, 1), (4, 4, 1), (4, 6, 2), (6, 6, 1))
+        self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = (
+            torch.nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1) for inputs, outputs, stride in sizes
+        )
+        self.shortcut = torch.nn.Conv2d(4, 6, 1, stride=2)
+        self.flatten, self.fc = torch.nn.Flatten(), torch.nn.Linear(24, 10)
 
-        def forward(self, x: Any) -> Any:
-            first = self.lif1(self.conv1(x))
-            second = self.lif3(self.conv3(self.lif2(self.conv2(first))) + first)
-            third = self.lif5(self.conv5(self.lif4(self.conv4(second))) + self.shortcut(second))
-            return self.fc(self.flatten(third))
+    def forward(self, x: Any) -> Any:
+        first = self.lif1(self.conv1(x))
+        second = self.lif3(self.conv3(self.lif2(self.conv2(first))) + first)
+        third = self.lif5(self.conv5(self.lif4(self.conv4(second))) + self.shortcut(second))
+        return self.fc(self.flatten(third))
 
-    torch.manual_seed(5)
-    model = Residual()
+
+def check_residual(
+    neurons: list[Any],
+    restart: Callable[[Any], None],
+    export: Callable[[Any], Any],
+    options: NirOptions,
+    images: NDArray[np.uint8],
+) -> None:
+    """Train, export and import the residual network, and compare spikes."""
+    model = Residual(neurons)
 
     def run(maps: Any) -> Any:
         return sum(model(maps) for _ in range(T)) / T
 
-    def restart() -> None:
-        functional.reset_net(model)
-
-    train(model, run, restart)
-    restart()
-    export_to_nir(model, as_maps(images[:1]), save_path=tmp_path / "net.nir")
-    built = import_nir(tmp_path / "net.nir", NirOptions(timesteps=T, exponent=4, fires_at_threshold=True))
+    train(model, run, lambda: restart(model))
+    restart(model)
+    built = import_nir(export(model), options)
     assert built.network.layers[built.layer_of["shortcut to node lif3"]].identity == 0
     assert built.network.layers[built.layer_of["node shortcut"]].joins == built.layer_of["node conv5"]
-    restart()
-    spikes = recorded([model.lif1, model.lif2, model.lif3, model.lif4, model.lif5])
+    restart(model)
+    spikes = recorded(neurons)
     with torch.no_grad():
         run(as_maps(images))
-    assert compare(built, images, spikes) > 0.999
+    assert compare(built, images, spikes) > 0.998
+
+
+def test_a_residual_network_of_spikingjelly(images: NDArray[np.uint8]) -> None:
+    pytest.importorskip("spikingjelly")
+    from spikingjelly.activation_based import functional, neuron
+    from spikingjelly.activation_based.nir_exchange import export_to_nir
+
+    torch.manual_seed(5)
+    neurons = [neuron.IFNode(v_threshold=threshold) for threshold in (0.25, 0.25, 0.25, 0.5, 0.5)]
+    options = NirOptions(timesteps=T, exponent=4, fires_at_threshold=True)
+    check_residual(
+        neurons, functional.reset_net, lambda model: export_to_nir(model, as_maps(images[:1])), options, images
+    )
+
+
+def test_a_residual_network_of_snntorch(images: NDArray[np.uint8]) -> None:
+    """By way of nirtorch's newer tracer: snnTorch's exporter loses additions."""
+    snn = pytest.importorskip("snntorch")
+    import nirtorch
+    from snntorch.export_nir import _extract_snntorch_module
+
+    torch.manual_seed(6)
+    neurons = [snn.Leaky(beta=0.9, threshold=0.25, init_hidden=True) for _ in range(5)]
+    kinds = (torch.nn.Conv2d, torch.nn.Flatten, torch.nn.Linear, snn.Leaky)
+
+    def export(model: Any) -> Any:
+        return nirtorch.torch_to_nir(model, dict.fromkeys(kinds, _extract_snntorch_module), type_check=False)
+
+    def restart(model: Any) -> None:
+        for module in neurons:
+            module.reset_mem()
+
+    options = NirOptions(timesteps=T, exponent=4, shape=(8, 8, 1), reset="subtract-delayed", reset_gradient=False)
+    check_residual(neurons, restart, export, options, images)
 
 
 def test_spikingjelly(images: NDArray[np.uint8], tmp_path: Path) -> None:

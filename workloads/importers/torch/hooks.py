@@ -17,7 +17,7 @@ from workloads.importers.torch.normalisation import check_normalisation, is_norm
 _WITHOUT_EFFECT = (nn.Flatten, nn.Unflatten, nn.Identity, nn.AvgPool2d, nn.AdaptiveAvgPool2d)  # graph.py follows them
 _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _SUPPORTED = (
-    "Conv2d, Linear, BatchNorm2d by running statistics, average pooling, Flatten, Dropout with p = 0, snnTorch's and "
+    "Conv2d, Linear, BatchNorm2d by running statistics, average pooling, Flatten, idle Dropout, snnTorch's and "
     "SpikingJelly's neurons"
 )
 
@@ -124,7 +124,7 @@ class Observer:
 
 
 def _idle_dropout(module: nn.Module) -> bool:
-    return _is_dropout(module) and getattr(module, "p", None) == 0
+    return _is_dropout(module) and (getattr(module, "p", None) == 0 or not module.training)
 
 
 def _is_dropout(module: nn.Module) -> bool:
@@ -137,5 +137,7 @@ def _refuse(name: str, module: nn.Module) -> None:
         what = "maximum pooling; the machine adds up, before neurons sums and behind them spikes"
         raise InputError(what, name, kind, "nn.AvgPool2d in its place, or a stride of the convolution")
     if _is_dropout(module):
-        raise InputError("dropout", name, f"p = {module.p}", "p = 0 while a step is captured")
+        raise InputError(
+            "dropout", name, f"p = {module.p}", "p = 0, or eval() of this module, while a step is captured"
+        )
     raise InputError("a module that the machine cannot do", name, kind, _SUPPORTED)

@@ -218,6 +218,7 @@ class TestOtherModels:
             snntorch.Leaky(0.5, **lif),
             nn.AdaptiveAvgPool2d(1),
             nn.Dropout(0.0),
+            nn.Dropout(0.5).eval(),
             nn.Flatten(),
             nn.Linear(6, CLASSES),
         )

@@ -185,7 +185,7 @@ class TestModules:
                 nn.BatchNorm2d(4).eval(),
                 "^2: a scale and shift by channel is part of weights, and must follow them, got 'behind 1'",
             ),
-            (nn.Dropout(0.5), "^2: dropout, got 'p = 0.5', allowed: p = 0 while a step is captured"),
+            (nn.Dropout(0.5), r"^2: dropout, got 'p = 0.5', allowed: p = 0, or eval\(\) of this module, wh"),
             (nn.AvgPool2d(3, 2), "^pooling before 4: the windows of a pooling must lie side by side"),
         ],
     )
