@@ -12,6 +12,8 @@ from tests.end_to_end.steps import TINY, make_record
 from tlm.job import Job, run_job
 from workloads.trace_file import Trace, open_trace, write_trace
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 NETWORK = "input: {shape: [8, 8, 1], exponent: 4}\ntimesteps: 2\nlayers: [{linear: 5}, {linear: 10}]\n"
 
 

@@ -12,6 +12,8 @@ from tests.end_to_end.steps import make_record
 from tlm.cli.main import main
 from workloads.trace_file import write_trace
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 FILES = [
     "buffers.png",
     "occupancy.png",

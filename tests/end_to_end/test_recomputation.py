@@ -13,6 +13,7 @@ from tests.end_to_end.steps import (
     LONG_STEPS,
     ONE_ARRAY,
     STEPS,
+    make_network,
     make_trace,
     small_buffers,
     tiny_config,
@@ -23,6 +24,7 @@ from tlm.engines.streams import forward_streams
 from tlm.kernel.simulation import Simulation
 from tlm.schedule.geometry import micro_batches
 from tlm.schedule.lut_jobs import LutPlan
+from tlm.schedule.placement import place
 from tlm.simulation import simulate
 
 RECOMPUTE = "potentials=recompute"
@@ -48,7 +50,7 @@ def test_recomputing_all_layers_costs_time_and_moves_no_other_byte(step: tuple[s
 def test_potentials_stay_off_dram_where_storing_spills_them(step: tuple[str, str, int], pipeline: str) -> None:
     """All other buffers are large; this one holds the largest layer and not a byte more."""
     overrides = (f"pipeline={pipeline}", RECOMPUTE)
-    placement = run(step, *overrides).placement
+    placement = place(make_network(*step), BATCH, tiny_config(*overrides))
     sizes = [
         placement.tensors["masks", n].size_bytes + placement.tensors["potentials", n].size_bytes for n in hidden(step)
     ]
@@ -171,7 +173,7 @@ def test_no_number_of_micro_batches_in_flight_deadlocks(flight: int, potentials:
     step = ("direct", "deep", 4)
     overrides = [RECOMPUTE, f"micro_batches_in_flight={flight}"]
     if potentials == "tight":
-        placement = run(step, *overrides).placement
+        placement = place(make_network(*step), BATCH, tiny_config(*overrides))
         sizes = [placement.tensors[t, n].size_bytes for n in hidden(step) for t in ("masks", "potentials")]
         pairs = [a + b for a, b in zip(sizes[::2], sizes[1::2], strict=True)]
         before = placement.windows["timestep_before_potentials"].size_bytes
