@@ -11,21 +11,24 @@ unset PYTHONDONTWRITEBYTECODE
 source "$root/scripts/environment.sh"
 
 # Beside what needs one processor alone, so that the test processes find the kernels compiled.
-compiling=""
+compiling=()
+beside() {
+    (cd "$root" && exec "$venv/bin/python" "$@") >/dev/null 2>&1 9>&- &
+    compiling+=("$!")
+    trap 'kill "${compiling[@]}" 2>/dev/null || true' EXIT
+}
 program_ready() {
-    [[ -z "$compiling" ]] || return 0
-    (cd "$root" && exec "$venv/bin/python" -m tests.compile_kernels) >/dev/null 2>&1 9>&- &
-    compiling="$!"
-    trap 'kill "$compiling" 2>/dev/null || true' EXIT
+    [[ ${#compiling[@]} != 0 ]] || beside -m tests.compile_kernels
 }
 
 set_up_environment dev
 program_ready
+beside -m pytest --collect-only -qq "$@" # and find the modules compiled, their assertions rewritten
 cd "$root"
 say "ruff check";           "$venv/bin/ruff" check --quiet .
 say "ruff format --check";  "$venv/bin/ruff" format --quiet --check .
 say "mypy";                 "$venv/bin/mypy" --no-error-summary
 say "pytest"
-wait "$compiling" || true # the tests will tell
+wait "${compiling[@]}" || true # the tests will tell
 # A third process for two processors: many tests wait for processes of their own.
 exec "$venv/bin/python" -m pytest -n 3 --dist worksteal "$@"
