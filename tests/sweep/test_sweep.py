@@ -184,6 +184,9 @@ def test_a_search_finds_the_front_and_repeats_no_point(
     assert chosen[0] == chosen[1]
     run_sweep(spec, tmp_path / "again", here)
     assert (tmp_path / "again" / STORE).read_bytes() == (tmp_path / "one" / STORE).read_bytes()
+    before = len(simulated)
+    assert run_sweep(spec, tmp_path / "one", here).taken_over == 6  # in several rounds
+    assert len(simulated) == before
 
 
 def front(result: SweepResult) -> set[tuple[int, int]]:
