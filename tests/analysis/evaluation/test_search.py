@@ -206,9 +206,15 @@ def test_what_a_machine_needs_around_it_grows_with_it() -> None:
     assert found.buffers.output_bytes == 6 * 64 * 1024 * 4
     assert found.buffers.backward_sums_bytes == 3 * 704 * 2 * 64 * 4
     assert found.buffers.weights_bytes == config.buffers.weights_bytes // 2
-    assert found.buffer_ports.weights.banks == 2 * config.buffer_ports.weights.banks
-    assert found.buffer_ports.backward_sums.banks == 2 * config.buffer_ports.backward_sums.banks
+    for name in ("weights", "gradients", "potentials", "backward_sums", "output"):
+        assert getattr(found.buffer_ports, name).banks == 2 * getattr(config.buffer_ports, name).banks, name
     assert found.buffer_ports.partial_sums == config.buffer_ports.partial_sums
+    (wide,) = machines(config, {"backward_engine.lanes": (2 * config.backward_engine.lanes,)})
+    assert wide.config.buffer_ports.backward_sums.banks == 2 * config.buffer_ports.backward_sums.banks
+    assert wide.config.buffer_ports.potentials == config.buffer_ports.potentials
+    (tall,) = machines(config, {"weight_update_engine.rows": (2 * config.weight_update_engine.rows,)})
+    assert tall.config.buffer_ports.partial_sums.banks == 2 * config.buffer_ports.partial_sums.banks
+    assert tall.config.buffer_ports.output == config.buffer_ports.output
     (own,) = machines(config, {"backward_engine.units": (704,), "buffers.backward_sums_bytes": (2**16,)})
     assert own.config.buffers.backward_sums_bytes == 2**16
     (small,) = machines(config, {"backward_engine.units": (96,)})
