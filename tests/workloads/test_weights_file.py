@@ -85,7 +85,9 @@ def test_words_for_files_that_do_not_fit(file: Path, tmp_path: Path) -> None:
     refused(
         r"w\.h5: fc1: wrong weights, got \['float32', \[7, 8, 8, 1\]\], allowed: \['float32', \[9, 8", layers=layers
     )
-    write_weights(tmp_path / "w.h5", TINY.layers, (GIVEN[0], np.full_like(GIVEN[1], np.inf)))
+    one_nan = GIVEN[1].copy()
+    one_nan[3, 0, 0, 2] = np.nan
+    write_weights(tmp_path / "w.h5", TINY.layers, (GIVEN[0], one_nan))
     refused(r"w\.h5: fc2: a weight is not finite$")
     write_sealed(tmp_path / "w.h5", WEIGHTS, lambda empty: empty.create_group("weights"))
     refused(r"w\.h5: does not hold what schema 1 of weights demands \(")

@@ -145,6 +145,8 @@ class TestSataSim:
                 macs *= width * height * keys["Filter Width"] * keys["Filter Height"]
             else:
                 assert "FC" in layer["name"]
+                assert [keys[name] for name in ("IFMAP Height", "IFMAP Width", "Strides")] == [1, 1, 1]
+                assert [keys[name] for name in ("Filter Height", "Filter Width")] == [1, 1]
             assert macs == entry["dense_macs"]
             total += macs
         spikes = sum(entry["input_nonzero"] * entry["dense_macs"] for entry in ROWS)

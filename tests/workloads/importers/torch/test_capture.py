@@ -38,7 +38,9 @@ from tests.workloads.importers.torch.models import (
 )
 from workloads.float_step import float_step
 from workloads.importers.torch import Capture, capture
+from workloads.importers.torch.layers import correlated
 from workloads.importers.torch.surrogate import support
+from workloads.network import parse_network
 from workloads.record import Arithmetic
 from workloads.trace_file import open_trace
 
@@ -357,6 +359,22 @@ class TestTraces:
         capture(model, PICTURES[:2], TARGET[:2], loss).write(tmp_path / "step.h5", arithmetic)
         changes = ("arithmetic.value_format=bfloat16", "arithmetic.micro_batch=2")
         assert tlm.simulate(tmp_path / "step.h5", "edge", changes).cycles > 0
+
+
+def test_products_of_what_is_the_same_at_every_timestep() -> None:
+    rng = np.random.default_rng(0)
+    conv = {"channels": 3, "kernel": [3, 2], "padding": 1, "pool": 2}
+    network = parse_network(
+        {"input": {"shape": [8, 5, 2]}, "timesteps": T, "layers": [{"conv": conv}, {"linear": 5}]}, "x"
+    )
+    for shape in network.layers:
+        maps = rng.normal(size=(1, 3, shape.in_height, shape.in_width, shape.in_channels)).astype(np.float32)
+        gradients = rng.normal(size=(1, 3, shape.out_height, shape.out_width, shape.out_channels)).astype(np.float32)
+        timed = [np.repeat(tensor, T, axis=0) for tensor in (maps, gradients)]
+        wanted = correlated(shape, *timed, T)
+        assert np.abs(wanted).max() > 0
+        for x, du in ((maps, gradients), (maps, timed[1]), (timed[0], gradients)):
+            np.testing.assert_allclose(correlated(shape, x, du, T), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_nothing_imports_torch_at_start() -> None:
