@@ -72,6 +72,7 @@ class TestScaleSim:
         assert [array[key] for key in ("ArrayHeight", "ArrayWidth", "Dataflow")] == ["16", "8", "ws"]
         assert {array[f"{memory}SramSzkB"] for memory in ("Ifmap", "Filter", "Ofmap")} == {"64"}
         assert config["general"]["run_name"] == "every-layer"
+        assert (tmp_path / "new" / "gemm.csv").read_text() == matrix_products(network(), images=1)
 
     @pytest.mark.parametrize(
         ("make", "words"),
@@ -115,6 +116,8 @@ class TestSataSim:
         told = yaml.safe_load((tmp_path / "sparsity.yaml").read_text())
         assert list(layers) == [entry["name"] for entry in ROWS]
         assert layers.pop("fc4") == {"type": "out_linear", "in": 7, "out": 10}
+        one = dict.fromkeys(("H_h", "H_w", "R_h", "R_w", "E_h", "E_w"), 1)
+        assert layers["fc3"] == {"type": "2dconv", "C": 4 * 4 * 6, "K": 7} | one
         forward = backward = wanted_forward = wanted_backward = 0.0
         for entry, keys in zip(ROWS, layers.values(), strict=False):
             assert keys["type"] == "2dconv"
