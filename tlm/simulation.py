@@ -13,7 +13,7 @@ from tlm.engines.context import Span
 from tlm.engines.hardware import ChipHardware
 from tlm.kernel.account import EngineAccount, Interval, State
 from tlm.kernel.payload import Command
-from tlm.kernel.simulation import Simulation
+from tlm.kernel.simulation import Simulation, no_cycle_search
 from tlm.memory.dram import ChannelUse
 from tlm.occupancy import Occupancy, OccupancyWatch
 from tlm.schedule.placement import Placement
@@ -92,6 +92,7 @@ class SimulationResult:
         return -(-self.time_ps // self.clock_period_ps)
 
 
+@no_cycle_search()
 def simulate(
     trace: Trace,
     config: Config,

@@ -121,6 +121,7 @@ class GradientSizes:
         self._progress = progress
         self._config = config
         self._sizes: dict[tuple[int, int], NDArray[np.int64]] = {}
+        self._steps: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._samples: dict[tuple[int, int], int] = {}
 
     def bytes_by_sample(self, layer: int, batch: MicroBatch) -> NDArray[np.int64]:
@@ -153,8 +154,12 @@ class GradientSizes:
 
     def step_bytes(self, layer: int, batch: MicroBatch, step: int) -> tuple[int, int]:
         """(offset, length) of one step's gradients."""
-        sizes = self.bytes_by_sample(layer, batch)
-        return int(sizes[:step].sum()), int(sizes[step].sum())
+        key = (layer, batch.index)
+        if key not in self._steps:
+            sizes = self.bytes_by_sample(layer, batch).sum(axis=1)
+            offsets = np.cumsum(sizes) - sizes
+            self._steps[key] = list(zip(offsets.tolist(), sizes.tolist(), strict=True))
+        return self._steps[key][step]
 
     def descriptor(self, layer: int, batch: MicroBatch, step: int, part: int, samples: int | None = None) -> Descriptor:
         """Return the read of one part of one step's gradients from DRAM, to begin when they have been made.

@@ -21,7 +21,7 @@ _SETTLED = EventPriority(2)  # after SimPy's URGENT (0) and NORMAL (1)
 
 
 @contextmanager
-def _no_cycle_search() -> Iterator[None]:
+def no_cycle_search() -> Iterator[None]:
     """Let Python not look for garbage in cycles: a run makes hardly any, and looking takes a fifth of its time."""
     enabled = gc.isenabled()
     gc.disable()
@@ -142,7 +142,7 @@ class Simulation:
             raise TimeValueError("time is past", "until_ps", until, f"at least {self.now_ps}")
         limit_ps = self._time_limit()
         stop_ps = limit_ps if until is None else min(until, limit_ps)
-        with _no_cycle_search():
+        with no_cycle_search():
             drained = self.env.drain(stop_ps)
         if drained:
             if self._alive():

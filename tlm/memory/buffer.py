@@ -23,11 +23,10 @@ _TIME_BITS = 10  # the ports' own time is a whole number of 2^-10 ps
 class Flow:
     """One transaction's traffic through the ports, from `BufferPorts.begin` until its last byte has passed."""
 
-    __slots__ = ("demand", "done", "end")
+    __slots__ = ("demand", "done")
 
-    def __init__(self, demand: int, end: int) -> None:
+    def __init__(self, demand: int) -> None:
         self.demand = demand
-        self.end = end  # on the ports' own time, which stands still in part while they are overloaded
         self.done = False
 
 
@@ -46,7 +45,7 @@ class BufferPorts(Module):
         self._peak_demand = 0
         self._now_ps = 0  # up to here the flows have been followed;
         self._time = 0  # then this was the ports' own time: that of flows which nobody slows down
-        self._flows: list[tuple[int, int, Flow]] = []
+        self._flows: list[tuple[int, int, Flow]] = []  # by their ends on the ports' own time
         self._numbers = count()
 
     @property
@@ -65,9 +64,8 @@ class BufferPorts(Module):
         self._follow(now_ps)
         self._settle(now_ps)
         demand = -(-(size_bytes * self._period_ps << _DEMAND_BITS) // duration_ps)
-        end = self._time + (duration_ps << _TIME_BITS)
-        flow = Flow(demand, end)
-        heappush(self._flows, (end, next(self._numbers), flow))
+        flow = Flow(demand)
+        heappush(self._flows, (self._time + (duration_ps << _TIME_BITS), next(self._numbers), flow))
         self._demand += demand
         if self._demand > self._peak_demand:
             self._peak_demand = self._demand

@@ -87,17 +87,21 @@ class FlatDram(Dram):
         return payload.length
 
     def _serve(self, payload: Payload) -> Steps:
-        now_ps = self.simulation.now_ps
-        end_ps = now_ps
-        for channel, share in enumerate(bytes_by_channel(payload.address, payload.length, self.timing)):
+        end_ps = now_ps = self.env._now
+        shares = bytes_by_channel(payload.address, payload.length, self.timing)
+        occupancy_ps = {share: self.timing.occupancy_ps(share) for share in set(shares)}  # most are the same
+        for channel, share in enumerate(shares):
             if share:
-                busy_ps = self.timing.occupancy_ps(share)
-                start_ps = max(now_ps, self._free_ps[channel])
-                self._free_ps[channel] = start_ps + busy_ps
-                self._busy_ps[channel] += busy_ps
-                end_ps = max(end_ps, self._free_ps[channel])
+                start_ps = self._free_ps[channel]
+                if start_ps < now_ps:
+                    start_ps = now_ps
+                free_ps = start_ps + occupancy_ps[share]
+                self._free_ps[channel] = free_ps
+                self._busy_ps[channel] += occupancy_ps[share]
+                if free_ps > end_ps:
+                    end_ps = free_ps
                 if self._busy_from_to_ps is not None:
-                    self._note(self._busy_from_to_ps[channel], start_ps, start_ps + busy_ps)
+                    self._note(self._busy_from_to_ps[channel], start_ps, free_ps)
         yield self.simulation.timeout(end_ps + self.timing.latency_ps - now_ps)
 
     def _note(self, times_ps: list[int], start_ps: int, end_ps: int) -> None:
