@@ -3,7 +3,8 @@
     python scripts/bench_capture.py [--pairs N] [--json FILE]
 
 Two networks of three spiking convolutions (32-64-64 channels, 32 x 32 images, T = 6, batch 16): snnTorch with a loop in
-the model, SpikingJelly in multi-step mode. The step is forward pass, loss and backward pass. Needs torch, snntorch and
+the model, SpikingJelly in multi-step mode; and the latter with two residual blocks behind the first convolution,
+normalised by running statistics. The step is forward pass, loss and backward pass. Needs torch, snntorch and
 spikingjelly (requirements-frameworks.txt).
 """
 
@@ -50,12 +51,37 @@ class SnnTorchNetwork(nn.Module):
         return torch.stack(outputs)
 
 
-def spikingjelly_network() -> nn.Module:
-    """The same layers with LIF neurons, all timesteps at once."""
+class Block(nn.Module):
+    """Two normalised convolutions, and what came in added in front of the second neurons; all timesteps at once."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Sequential(
+                layer.Conv2d(channels, channels, 3, padding=1, bias=False, step_mode="m"),
+                layer.BatchNorm2d(channels, step_mode="m").eval(),
+            )
+            for _ in range(2)
+        )
+        self.neurons = nn.ModuleList(_lif() for _ in range(2))
+
+    def forward(self, spikes: torch.Tensor) -> torch.Tensor:
+        sums = self.convolutions[1](self.neurons[0](self.convolutions[0](spikes)))
+        sums += spikes
+        return self.neurons[1](sums)
+
+
+def _lif() -> nn.Module:
+    return neuron.LIFNode(v_threshold=0.5, surrogate_function=surrogate.Rect(), step_mode="m")
+
+
+def spikingjelly_network(blocks: int = 0) -> nn.Module:
+    """The same layers with LIF neurons, all timesteps at once, and residual blocks behind the first."""
     modules: list[nn.Module] = []
     for c, m, stride in zip(CHANNELS, CHANNELS[1:], (1, 2, 2), strict=False):
         modules.append(layer.Conv2d(c, m, 3, stride, 1, bias=False, step_mode="m"))
-        modules.append(neuron.LIFNode(v_threshold=0.5, surrogate_function=surrogate.Rect(), step_mode="m"))
+        modules.append(_lif())
+    modules[2:2] = [Block(CHANNELS[1]) for _ in range(blocks)]
     modules += [layer.Flatten(step_mode="m"), layer.Linear(CHANNELS[-1] * (SIDE // 4) ** 2, CLASSES, step_mode="m")]
     return nn.Sequential(*modules)
 
@@ -101,6 +127,7 @@ def main() -> None:
     repeated = pictures.unsqueeze(0).repeat(TIMESTEPS, 1, 1, 1, 1)
     results: dict[str, Any] = {"processors": os.cpu_count(), "threads": torch.get_num_threads()}
     networks = {"snnTorch": (SnnTorchNetwork(), pictures), "SpikingJelly": (spikingjelly_network(), repeated)}
+    networks["residual"] = (spikingjelly_network(blocks=2), repeated)
     for name, (model, batch) in networks.items():
 
         def start(model: nn.Module = model) -> None:

@@ -174,7 +174,10 @@ def _only(nodes: Nodes, edges: Edges, kind: str, where: str) -> str:
     inner = {first if kind == "Output" else second for first, second in edges}
     found = [name for name, node in nodes.items() if kind_of(node) == kind and name not in inner]
     if len(found) != 1:
-        raise InputError(f"the graph must have one {kind.lower()}", where, found or "none", f"one node {kind}")
+        allowed = f"one node {kind}"
+        if kind == "Input" and found:
+            allowed += "; where snnTorch's exporter has made one of an addition, docs/import.md has another way"
+        raise InputError(f"the graph must have one {kind.lower()}", where, found or "none", allowed)
     return found[0]
 
 

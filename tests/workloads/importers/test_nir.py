@@ -462,7 +462,7 @@ def behind(*nodes: Any) -> Callable[[], nir.NIRGraph]:
         ),
         (
             lambda: with_nodes(more=nir.Input(np.array([4]))),
-            "graph: the graph must have one input, got ['input', 'more'], allowed: one node Input",
+            "graph: the graph must have one input, got ['input', 'more'], allowed: one node Input; where snnTorch's",
         ),
         (
             lambda: with_nodes(more=nir.Output(np.array([4]))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import snntorch
@@ -112,18 +112,16 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
     return layer.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
 
 
-def residual(neurons: Callable[[], nn.Module], mode: str = "s") -> nn.Sequential:
-    """A small ResNet: two blocks, the second with a strided shortcut; normalised behind every convolution."""
-    model = nn.Sequential(
-        _conv(1, 6, 3),
-        layer.BatchNorm2d(6),
-        neurons(),
-        Block(6, 6, 1, neurons),
-        Block(6, 8, 2, neurons),
-        layer.AdaptiveAvgPool2d(1),
-        layer.Flatten(),
-        layer.Linear(8, CLASSES),
-    )
+def residual(
+    neurons: Callable[[], nn.Module], mode: str = "s", blocks: Sequence[tuple[int, int]] = ((6, 1), (8, 2))
+) -> nn.Sequential:
+    """A ResNet of blocks of (channels, stride), normalised behind every convolution."""
+    channels = blocks[0][0]
+    model = nn.Sequential(_conv(1, channels, 3), layer.BatchNorm2d(channels), neurons())
+    for outputs, stride in blocks:
+        model.append(Block(channels, outputs, stride, neurons))
+        channels = outputs
+    model.extend([layer.AdaptiveAvgPool2d(1), layer.Flatten(), layer.Linear(channels, CLASSES)])
     functional.set_step_mode(model, mode)
     return model
 
