@@ -72,8 +72,14 @@ def test_spikes_that_enter_and_gradients_without_the_loss_scale(tmp_path: Path) 
 def test_words_of_mistakes(trace: Trace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^--out: no such kind of file, got 'step.mat', allowed: .npz, .pt$"):
         write_tensors(trace, tmp_path / "step.mat")
-    with pytest.raises(InputError, match=r"^--images: the trace has not so many images, got 4, allowed: 1..3$"):
-        write_tensors(trace, tmp_path / "step.npz", images=4)
+    for images in (0, 4):
+        words = rf"^--images: the trace has not so many images, got {images}, allowed: 1..3$"
+        with pytest.raises(InputError, match=words):
+            write_tensors(trace, tmp_path / "step.npz", images=images)
+    for images in (1, 3):
+        write_tensors(trace, tmp_path / "step.npz", images=images)
+        with np.load(tmp_path / "step.npz") as step:
+            assert step["labels"].tolist() == trace.labels[:images].tolist()
 
 
 def test_constants_of_a_reset(tmp_path: Path) -> None:
