@@ -16,7 +16,7 @@ from tests.report.page.conftest import HOSTILE
 from tlm.report.page import sweep_page as module
 from tlm.report.page.folder import folder_page
 from tlm.report.page.numbers import quantity
-from tlm.report.page.sweep_page import scatter_data, shown_rows, sweep_page
+from tlm.report.page.sweep_page import point_table, scatter_data, shown_rows, sweep_page
 from tlm.report.result import write_json
 from tlm.sweep.store import read_store
 
@@ -60,6 +60,34 @@ def test_the_drawing_has_the_good_points(summary: dict[str, Any], rows: list[Row
     assert data["front"] == [row["on_front"] for row in good]
     assert data["objectives"] == ["step time", "energy", "area"]
     assert data["values"][0] == [1, 1]
+
+
+def test_figures_of_a_point_stand_in_its_row(summary: dict[str, Any], rows: list[Row]) -> None:
+    """Numbers by which the columns are sorted, and what the drawing shows of the same point."""
+    table, data = point_table(rows, summary), scatter_data(rows, summary)
+    axes = {axis["name"]: axis for axis in data["axes"]}
+    assert table.headings[3:7] == ("status", "step time", "energy", "low to high")
+    for number, row in enumerate(row for row in rows if row["error"] is None):
+        cells = [cell if isinstance(cell, str) else cell.value for cell in table.rows[row["point"]]]
+        moved = row["dram_read_bytes"] + row["dram_written_bytes"]
+        busiest = max(row["busy"], key=lambda entry: float(entry["share"]))
+        assert cells[:3] == [row["point"], row["backward_engine.units"], row["dram.channels"]]
+        limits = f"{quantity(row['energy_j_low'], 'J')} to {quantity(row['energy_j_high'], 'J')}"
+        assert cells[4:9] == [row["time_s"], row["energy_j"], limits, row["area_mm2"], moved]
+        assert cells[9:] == [busiest["engine"].replace("_", " "), busiest["share"]]
+        assert data["busiest"][number].startswith(cells[9])
+        assert axes["DRAM bytes"]["values"][number] == moved
+        for name, key in (("energy", "energy_j"), ("area", "area_mm2")):
+            assert [axes[name][end][number] for end in ("low", "high")] == [row[f"{key}_low"], row[f"{key}_high"]]
+
+
+def test_the_least_of_each_objective_is_a_fact(summary: dict[str, Any], rows: list[Row]) -> None:
+    shown = " ".join(Reader(sweep_page(summary, rows)).texts)
+    good = [row for row in rows if row["error"] is None]
+    for key, name in (("time_s", "step time"), ("energy_j", "energy"), ("area_mm2", "area")):
+        best = min(good, key=lambda row: float(row[key]))
+        told = shown.partition(f"least {name}")[2].split("point", 1)
+        assert told[1].split()[0] == str(best["point"])
 
 
 def test_words_are_no_axis_and_workloads_are_told_apart(summary: dict[str, Any], rows: list[Row]) -> None:
