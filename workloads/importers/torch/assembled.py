@@ -53,7 +53,7 @@ def assembled(
     du = {number: _in_layout(network.layers[number], state.gradients) for number, state in states.items()}
     du[len(network.layers) - 1] = output_gradient
     updates = mapping.gradients(step.gradients, network.layers)
-    velocities = mapping.gradients(before.velocities, network.layers)
+    velocities = mapping.velocities(before.velocities)
     for number, layer in enumerate(network.layers):
         if number not in updates:
             above = du[network.joined(number)]

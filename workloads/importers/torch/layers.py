@@ -54,18 +54,33 @@ class Mapping:
         return self._imported(_numbers, scale_and_shift)
 
     def gradients(self, gradients: dict[nn.Parameter, Tensor], network_layers: tuple[Layer, ...]) -> dict[int, Floats]:
-        """Return gradients (or velocities, which are sums of them) by layer of the network.
+        """Return gradients by layer of the network.
 
         Left out are layers whose weights are copies or constants, and those without a parameter or gradient of their
         own.
         """
-        found = self._linear(lambda tensor: _numbers(gradients.get(tensor, torch.zeros_like(tensor))))
-        scales = self.scales()
+        found, scales = self._of(gradients), self.scales()
         numbers: dict[int, Floats] = {}
         for layer, parameter in self._parameters(found).items():
             own = parameter in gradients and parameter.numel() == network_layers[layer].weights_count
             if own and scales[layer].all():
                 numbers[layer] = found.weights[layer] / scales[layer] ** 2
+        return numbers
+
+    def velocities(self, velocities: dict[nn.Parameter, Tensor]) -> dict[int, Floats]:
+        """Return velocities, which are sums of gradients, by layer; 0 for weights that are none of the model's.
+
+        Left out are layers whose weights are copies. The first layer has its bias among its weights.
+        """
+        found, scales = self._of(velocities), self.scales()
+        first = self._bias(self.chain.sections[0])
+        numbers: dict[int, Floats] = {}
+        for layer, parameter in self._parameters(found).items():
+            scale = scales[layer]
+            own = parameter.numel() + (first.numel() if layer == 0 and first is not None else 0)
+            if parameter in velocities and np.count_nonzero(scale) <= own:
+                moved = np.zeros_like(scale)
+                numbers[layer] = np.divide(found.weights[layer], scale**2, out=moved, where=scale != 0)
         return numbers
 
     def scales(self) -> tuple[Floats, ...]:
@@ -95,6 +110,10 @@ class Mapping:
                 if module is not None and module.bias is not None:
                     return cast(nn.Parameter, module.bias)
         return None
+
+    def _of(self, tensors: dict[nn.Parameter, Tensor]) -> Imported:
+        """Return the network with what its weights are of one tensor for each parameter, 0 where there is none."""
+        return self._linear(lambda tensor: _numbers(tensors.get(cast(nn.Parameter, tensor), torch.zeros_like(tensor))))
 
     def _linear(self, numbers: Read) -> Imported:
         """Return the network with what its weights are of the numbers in place of the trained parameters."""

@@ -129,7 +129,7 @@ def residual(
 def freeze_statistics(model: nn.Module) -> None:
     """Have normalisation use its running statistics from now on, as captures want it."""
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.eval()
 
 

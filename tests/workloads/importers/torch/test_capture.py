@@ -174,6 +174,12 @@ class TestResidualNetworks:
         scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().numpy()[:, None, None, None]
         velocity = optimiser.state[conv.weight]["momentum_buffer"].permute(0, 2, 3, 1).numpy()
         close(captured.record.layers[2].momentum * scale, velocity)
+        first, norm1 = model[0], model[1]  # whose bias is a channel of the input, 1 there
+        scale1 = (norm1.weight / (norm1.running_var + norm1.eps).sqrt()).detach().numpy()[:, None, None, None]
+        velocity1 = optimiser.state[first.weight]["momentum_buffer"].permute(0, 2, 3, 1).numpy()
+        close(captured.record.layers[0].momentum[..., :1] * scale1, velocity1)
+        bias = optimiser.state[norm1.bias]["momentum_buffer"].numpy()
+        close(captured.record.layers[0].momentum[:, 1, 1, 1], bias)
         close(captured.record.layers[1].momentum.ravel(), optimiser.state[norm.bias]["momentum_buffer"].numpy())
         told = f"3.conv1: weights are {abs(scale).min():g} to {abs(scale).max():g} x the model's, by channel; the same"
         assert any(note.startswith(told) for note in captured.notes)
@@ -242,6 +248,19 @@ class TestOtherModels:
         check_equal(captured)
         assert captured.network.input.coding == "spikes"
         assert captured.record.inputs[..., -1].all()  # the constant channel of the first layer's bias
+
+    def test_biases_beside_normalisation(self) -> None:
+        torch.manual_seed(14)
+        model = nn.Sequential(
+            *(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), leaky(), nn.Flatten()),
+            *(nn.Linear(144, 12), nn.BatchNorm1d(12, affine=False), leaky()),
+            *(nn.Linear(12, CLASSES), nn.BatchNorm1d(CLASSES)),
+        )
+        optimiser = train(model, looped)
+        freeze_statistics(model)
+        captured = capture(model, PICTURES, TARGET, loss, timesteps=T, optimiser=optimiser)
+        check_equal(captured)
+        assert all(layer.momentum.any() for layer in captured.record.layers)
 
     def test_one_that_ends_in_neurons(self) -> None:
         torch.manual_seed(4)
