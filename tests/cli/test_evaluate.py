@@ -10,6 +10,8 @@ import pytest
 from tests.analysis.evaluation.conftest import FAST, NETWORK
 from tlm.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 FILES = [
     "ablations_1.png",
     "evaluate.html",

@@ -11,6 +11,8 @@ from tests.end_to_end.steps import TINY, make_record
 from tlm.cli.main import main
 from workloads.trace_file import write_trace
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 GRID = [
     "forward_engine.arrays=1,2",
     "weight_update_engine.arrays=2",

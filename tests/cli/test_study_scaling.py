@@ -12,6 +12,8 @@ from tlm.cli.main import main
 
 __all__ = ["trace_path"]
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 STUDY = ["study", "scaling"]
 OPTIONS = ["--config", "tiny", "--workers", "1", "--chips", "1,4"]
 
