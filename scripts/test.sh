@@ -10,7 +10,7 @@ unset PYTHONDONTWRITEBYTECODE
 # shellcheck source=scripts/environment.sh
 source "$root/scripts/environment.sh"
 
-# Beside what needs one processor alone, so that the test processes find the kernels compiled.
+# Beside what needs one processor alone, so that the test processes find kernels and headers compiled.
 compiling=()
 beside() {
     (cd "$root" && exec "$venv/bin/python" "$@") >/dev/null 2>&1 9>&- &
