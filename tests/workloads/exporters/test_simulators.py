@@ -72,6 +72,7 @@ class TestScaleSim:
         assert [array[key] for key in ("ArrayHeight", "ArrayWidth", "Dataflow")] == ["16", "8", "ws"]
         assert {array[f"{memory}SramSzkB"] for memory in ("Ifmap", "Filter", "Ofmap")} == {"64"}
         assert config["general"]["run_name"] == "every-layer"
+        assert SystolicArray(1, 1, "is", 1).sram_kib == 1
         assert (tmp_path / "new" / "gemm.csv").read_text() == matrix_products(network(), images=1)
 
     @pytest.mark.parametrize(
