@@ -416,7 +416,7 @@ def flat(*stages: Stage) -> list[Stage]:
             "c: a bias of the first layer needs a weight of the kernel that lies inside the plane everywhere, got",
         ),
         (
-            [Convolution("c", dyadic(2, 2, 3, 5), dyadic(2), padding=3), *chain()[1:]],
+            [Convolution("c", dyadic(2, 2, 3, 5), dyadic(2), stride=16, padding=4), *chain()[1:]],
             "c: a bias of the first layer needs a weight of the kernel that lies inside the plane everywhere, got",
         ),
         (flat(neurons("n"), Dense("d2", np.full((2, 4), np.nan))), "d2: a weight is not finite"),
