@@ -75,7 +75,7 @@ def test_figures_of_a_point_stand_in_its_row(summary: dict[str, Any], rows: list
         limits = f"{quantity(row['energy_j_low'], 'J')} to {quantity(row['energy_j_high'], 'J')}"
         assert cells[4:9] == [row["time_s"], row["energy_j"], limits, row["area_mm2"], moved]
         assert cells[9:] == [busiest["engine"].replace("_", " "), busiest["share"]]
-        assert data["busiest"][number].startswith(cells[9])
+        assert data["busiest"][number] == f"{cells[9]} {busiest['share']:.0%}"
         assert axes["DRAM bytes"]["values"][number] == moved
         for name, key in (("energy", "energy_j"), ("area", "area_mm2")):
             assert [axes[name][end][number] for end in ("low", "high")] == [row[f"{key}_low"], row[f"{key}_high"]]
