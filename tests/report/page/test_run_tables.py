@@ -79,6 +79,7 @@ def test_energy_and_area(plain: Content) -> None:
     table = area_table(plain)
     for row, (name, mm2) in zip(columns(table), groups.items(), strict=True):
         assert row == [name, mm2["nominal"], f"{mm2['low']:.3g} to {mm2['high']:.3g}", mm2["nominal"] / whole]
+    assert (table.title, table.headings) == ("Area", ("part", "mm²", "low to high", "share"))
     milli = {"low": 1e9, "nominal": 2e9, "high": 3e9}
     made = plain | {"energy": {"energy_pj": {"nominal": 8e9}, "groups": {"x": milli}}}
     assert [shown(cell) for cell in energy_table(made).rows[0]] == ["x", "2 mJ", "1 mJ to 3 mJ", "25.0%"]

@@ -83,6 +83,7 @@ def test_figures_of_a_point_stand_in_its_row(summary: dict[str, Any], rows: list
 
 def test_the_least_of_each_objective_is_a_fact(summary: dict[str, Any], rows: list[Row]) -> None:
     shown = " ".join(Reader(sweep_page(summary, rows)).texts)
+    assert "of step time, energy, area" in shown  # what the front is of
     good = [row for row in rows if row["error"] is None]
     for key, name in (("time_s", "step time"), ("energy_j", "energy"), ("area_mm2", "area")):
         best = min(good, key=lambda row: float(row[key]))
