@@ -54,10 +54,11 @@ def test_watching_changes_no_time() -> None:
 
 
 def test_samples_are_taken_when_one_is_due() -> None:
-    states = np.zeros((1, 100), np.int64)
+    fronts = np.zeros((1, 100), np.int64)
     samples = ChannelSamples(HBM2)
     for now_ps in (0, 999_999, 1_000_000, 1_500_000, 2_000_000):
-        states[0, 0] = HBM2.tick_of_ps(now_ps)
-        samples.take(states, now_ps)
-    samples.take(states, 2_000_000, last=True)  # the same instant again
+        fronts[0, 0] = HBM2.tick_of_ps(now_ps)
+        if samples.due(now_ps):
+            samples.take(fronts, now_ps)
+    samples.take(fronts, 2_000_000)  # the same instant again
     assert samples.loads()[0].times_ps.tolist() == [0, 1_000_000, 2_000_000]

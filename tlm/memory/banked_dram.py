@@ -100,7 +100,7 @@ class BankedDram(Dram):
         if self._samples is None:
             return []
         self._channels.statistics(self.standard.tick_of_ps(self.simulation.now_ps))
-        self._samples.take(self._channels.fronts(), self.simulation.now_ps, last=True)
+        self._samples.take(self._channels.fronts(), self.simulation.now_ps)
         return self._samples.loads()
 
     def drain(self) -> Steps:
@@ -132,7 +132,7 @@ class BankedDram(Dram):
         self._going_on = False
         self._accept()
         due_tick = self._channels.next_finish()
-        if self._samples is not None:
+        if self._samples is not None and self._samples.due(self.simulation.now_ps):
             self._samples.take(self._channels.fronts(), self.simulation.now_ps)
         if due_tick is None:
             return

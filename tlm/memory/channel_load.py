@@ -42,14 +42,16 @@ class ChannelSamples:
         self._due_ps = 0
         self._samples: list[Ints] = []
 
-    def take(self, states: Ints, now_ps: int, last: bool = False) -> None:
-        """Take a sample of the channels' states if it is time for one, or if it is the last one."""
-        if now_ps < self._due_ps and not last:
-            return
+    def due(self, now_ps: int) -> bool:
+        """Whether it is time for another sample."""
+        return now_ps >= self._due_ps
+
+    def take(self, fronts: Ints, now_ps: int) -> None:
+        """Take a sample of the fronts of the channels' states."""
         self._due_ps = now_ps + self._step_ps
-        bursts = sum(states[:, COMMAND_COUNTS + command] for command in _COLUMNS)
+        bursts = sum(fronts[:, COMMAND_COUNTS + command] for command in _COLUMNS)
         self._samples.append(
-            np.stack([states[:, NOW], bursts, states[:, READ_QUEUE_SUM], states[:, WRITE_QUEUE_SUM]], axis=1)
+            np.stack([fronts[:, NOW], bursts, fronts[:, READ_QUEUE_SUM], fronts[:, WRITE_QUEUE_SUM]], axis=1)
         )
         if len(self._samples) > _MOST_SAMPLES:
             del self._samples[1::2]
