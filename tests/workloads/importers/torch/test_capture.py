@@ -262,6 +262,18 @@ class TestOtherModels:
         check_equal(captured)
         assert all(layer.momentum.any() for layer in captured.record.layers)
 
+    def test_threshold_dependent_normalisation(self) -> None:
+        torch.manual_seed(15)
+        norm = layer.ThresholdDependentBatchNorm2d(4.0, 0.5, 4)
+        model = nn.Sequential(
+            *(layer.Conv2d(1, 4, 3, step_mode="m"), norm),
+            neuron.LIFNode(v_threshold=0.5, surrogate_function=surrogate.Rect(1.1), step_mode="m"),
+            *(layer.Flatten(step_mode="m"), layer.Linear(144, CLASSES, step_mode="m")),
+        )
+        train(model, at_once)
+        norm.eval()
+        check_equal(capture(model, PICTURES, TARGET, loss, forward=at_once))
+
     def test_one_that_ends_in_neurons(self) -> None:
         torch.manual_seed(4)
         lif = {"beta": 0.5, "spike_grad": rectangle, "init_hidden": True}
