@@ -7,6 +7,9 @@
 # the next start begins with an empty .venv; a .venv that somebody else made is used, but never emptied.
 # All messages go to stderr: stdout belongs to the program that follows.
 
+# Python keeps what it has compiled: each of many processes would compile all packages anew, at two seconds each.
+unset PYTHONDONTWRITEBYTECODE
+
 readonly venv="$root/.venv"
 readonly own_mark="$venv/.h2learn-own"
 readonly unfinished_mark="$venv/.h2learn-unfinished"

@@ -5,8 +5,6 @@ set -euo pipefail
 
 script="$(readlink -f "${BASH_SOURCE[0]}")"
 root="$(cd "$(dirname "$script")/.." && pwd -P)"
-# Python keeps what it has compiled: hundreds of processes would each compile all packages, at two seconds each.
-unset PYTHONDONTWRITEBYTECODE
 # shellcheck source=scripts/environment.sh
 source "$root/scripts/environment.sh"
 
