@@ -17,7 +17,6 @@ from tests.workloads.importers.nir_graphs import (
     LAST,
     NETWORK,
     conv,
-    draw_anew,
     flatten,
     graph,
     lif,
@@ -32,12 +31,6 @@ from workloads.importers.files import write_network
 from workloads.importers.nir import NirOptions, import_nir
 from workloads.initialise import initial_weights
 from workloads.network import Network, load_network, parse_network
-
-
-@pytest.fixture(autouse=True)
-def _own_numbers() -> None:
-    """Every test draws the same numbers whichever were run before it."""
-    draw_anew()
 
 
 @settings(max_examples=20, deadline=None)

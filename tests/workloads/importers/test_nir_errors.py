@@ -16,7 +16,6 @@ from tests.workloads.importers.nir_graphs import (
     LAST,
     NETWORK,
     conv,
-    draw_anew,
     flatten,
     graph,
     lif,
@@ -29,12 +28,6 @@ from workloads.exporters.nir import nir_graph, write_nir
 from workloads.importers.nir import METADATA, NirOptions, import_nir
 from workloads.initialise import initial_weights
 from workloads.network import parse_network
-
-
-@pytest.fixture(autouse=True)
-def _own_numbers() -> None:
-    """Every test draws the same numbers whichever were run before it."""
-    draw_anew()
 
 
 def recurrent() -> nir.NIRGraph:
